@@ -1,0 +1,54 @@
+// The paths of the daemon's own API, in one place for the gateway and the client.
+//
+//   GET    status                         StatusResponse
+//   POST   shutdown {drainMs}             202; the daemon drains and ends
+//   GET    functions                      FunctionSummary[]
+//   POST   functions                      body: application/x-tar (optionally gzip) of the function's folder;
+//                                         answers application/x-ndjson of DeployProgress; ?note= is free text
+//   GET    functions/:name                FunctionDetail
+//   DELETE functions/:name                {name, removed: true}
+//   POST   functions/:name/rollback {version?}   {name, version}
+//   GET    functions/:name/logs?follow&tail      application/x-ndjson of LogLineMessage
+//   POST   functions/:name/load {device?}        PsResponse, once resident
+//   POST   functions/:name/unload {device?}      PsResponse, once gone
+//   POST   functions/:name/pin {pinned}          PsResponse
+//   GET    ps                             PsResponse
+//   GET    devices                        DeviceStatus[]
+//   POST   devices/:id/unplug | plug      DeviceStatus (emulated devices only)
+//   GET    invocations?function&limit&since      InvocationRecord[], newest first
+//   GET    invocations/:id                InvocationRecord
+//   GET    models                         StoredModelSummary[]
+//   DELETE models/:sha256                 {sha256, removed: true}
+//   GET    events                         text/event-stream
+
+const BASE = '/api/v1';
+
+/** Every path of the own API; names are encoded by the caller's argument. */
+export const routes = {
+  status: `${BASE}/status`,
+  shutdown: `${BASE}/shutdown`,
+  functions: `${BASE}/functions`,
+  function: (name: string) => `${BASE}/functions/${encodeURIComponent(name)}`,
+  functionAction: (name: string, action: 'rollback' | 'load' | 'unload' | 'pin' | 'logs') =>
+    `${BASE}/functions/${encodeURIComponent(name)}/${action}`,
+  ps: `${BASE}/ps`,
+  devices: `${BASE}/devices`,
+  deviceAction: (id: string, action: 'unplug' | 'plug') => `${BASE}/devices/${encodeURIComponent(id)}/${action}`,
+  invocations: `${BASE}/invocations`,
+  invocation: (id: string) => `${BASE}/invocations/${encodeURIComponent(id)}`,
+  models: `${BASE}/models`,
+  model: (sha256: string) => `${BASE}/models/${encodeURIComponent(sha256)}`,
+  events: `${BASE}/events`,
+  call: (name: string) => `/function/${encodeURIComponent(name)}`,
+} as const;
+
+/** Headers that gpufaas reads and writes. */
+export const headers = {
+  callId: 'x-call-id',
+  startTime: 'x-start-time',
+  durationSeconds: 'x-duration-seconds',
+  cache: 'x-gpufaas-cache',
+  device: 'x-gpufaas-device',
+  serverTiming: 'server-timing',
+  version: 'x-gpufaas-version',
+} as const;

@@ -1,0 +1,228 @@
+// The wire contract of the daemon's own API under /api/v1, as schemas: what the gateway answers and the client reads.
+// Fields may be added, never changed or removed.
+
+import { z } from 'zod';
+
+/** One inference inside an invocation. */
+export const runTimingSchema = z.object({
+  model: z.string(),
+  device: z.string(),
+  cache: z.enum(['hit', 'miss']),
+  queueMs: z.number(),
+  loadMs: z.number(),
+  runMs: z.number(),
+});
+export type RunTiming = z.infer<typeof runTimingSchema>;
+
+/** Where the time of an invocation went; queue, load and run are sums over its runs, total is wall time. */
+export const timingSchema = z.object({
+  queueMs: z.number(),
+  loadMs: z.number(),
+  runMs: z.number(),
+  handlerMs: z.number(),
+  totalMs: z.number(),
+});
+export type Timing = z.infer<typeof timingSchema>;
+
+export const cacheOutcomeSchema = z.enum(['hit', 'miss', 'none']);
+export type CacheOutcome = z.infer<typeof cacheOutcomeSchema>;
+
+/** The placement of one run: what the scheduler looked at, and why it chose. */
+export const decisionSchema = z.object({
+  model: z.string(),
+  device: z.string(),
+  reason: z.string(),
+  considered: z.array(
+    z.object({
+      device: z.string(),
+      resident: z.boolean(),
+      busy: z.boolean(),
+      freeBytes: z.number(),
+      estimateMs: z.number().nullable(),
+    }),
+  ),
+});
+export type DecisionRecord = z.infer<typeof decisionSchema>;
+
+/** One invocation as the daemon remembers it. */
+export const invocationSchema = z.object({
+  id: z.string(),
+  function: z.string(),
+  version: z.number(),
+  /** `function`, `infer` (Open Inference) or `async`. */
+  surface: z.string(),
+  /** HTTP status it ended with. */
+  status: z.number(),
+  errorCode: z.string().nullable(),
+  errorMessage: z.string().nullable(),
+  arrivedAt: z.string(),
+  cache: cacheOutcomeSchema,
+  device: z.string().nullable(),
+  runs: z.array(runTimingSchema),
+  timing: timingSchema,
+  decisions: z.array(decisionSchema),
+});
+export type InvocationRecord = z.infer<typeof invocationSchema>;
+
+export const residentSchema = z.object({
+  model: z.string(),
+  sha256: z.string(),
+  functions: z.array(z.string()),
+  bytes: z.number(),
+  state: z.enum(['loading', 'resident', 'running', 'quarantined']),
+  hits: z.number(),
+  lastUsedAt: z.string().nullable(),
+  /** When keep-alive ends; null if pinned or in use. */
+  until: z.string().nullable(),
+  inUse: z.boolean(),
+  pinned: z.boolean(),
+});
+export type ResidentModel = z.infer<typeof residentSchema>;
+
+export const deviceSchema = z.object({
+  id: z.string(),
+  kind: z.string(),
+  name: z.string(),
+  state: z.string(),
+  pid: z.number().nullable(),
+  memoryBytes: z.number(),
+  usedBytes: z.number(),
+  /** Growth of the worker since it was empty (or the device's own used memory), as the system measures it; null if not measured yet. */
+  measuredBytes: z.number().nullable(),
+  resident: z.array(residentSchema),
+  queued: z.number(),
+});
+export type DeviceStatus = z.infer<typeof deviceSchema>;
+
+export const psSchema = z.object({ devices: z.array(deviceSchema), queued: z.number() });
+export type PsResponse = z.infer<typeof psSchema>;
+
+export const statusSchema = z.object({
+  status: z.enum(['starting', 'ready', 'degraded', 'draining']),
+  pid: z.number(),
+  url: z.string(),
+  version: z.string(),
+  policy: z.string(),
+  devices: z.array(
+    z.object({
+      id: z.string(),
+      kind: z.string(),
+      name: z.string(),
+      state: z.string(),
+      memoryBytes: z.number(),
+      usedBytes: z.number(),
+    }),
+  ),
+  uptimeMs: z.number(),
+  home: z.string(),
+  functions: z.number(),
+  underWay: z.number(),
+  queued: z.number(),
+});
+export type StatusResponse = z.infer<typeof statusSchema>;
+
+export const modelSummarySchema = z.object({
+  name: z.string(),
+  sha256: z.string(),
+  bytes: z.number(),
+  loadMs: z.number(),
+  runMs: z.number(),
+  memoryBytes: z.number(),
+});
+export type ModelSummary = z.infer<typeof modelSummarySchema>;
+
+export const deployResultSchema = z.object({
+  name: z.string(),
+  version: z.number(),
+  url: z.string(),
+  models: z.array(modelSummarySchema),
+  /** What the smoke test answered (cut to 2 kB), if the manifest names a sample. */
+  smokeTest: z.object({ status: z.number(), body: z.string(), totalMs: z.number() }).nullable(),
+});
+export type DeployResult = z.infer<typeof deployResultSchema>;
+
+/** RFC 9457 problem details. */
+export const problemSchema = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: z.number(),
+  detail: z.string(),
+  code: z.string(),
+  suggestions: z.array(z.string()),
+  retryAfterMs: z.number().optional(),
+});
+export type Problem = z.infer<typeof problemSchema>;
+
+/** One line of the NDJSON answer to a deployment (and to `models pull`). */
+export const progressSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('step'),
+    step: z.string(),
+    message: z.string(),
+    done: z.number().optional(),
+    total: z.number().optional(),
+  }),
+  z.object({ type: z.literal('done'), result: deployResultSchema }),
+  z.object({ type: z.literal('error'), error: problemSchema }),
+]);
+export type DeployProgress = z.infer<typeof progressSchema>;
+
+export const functionSummarySchema = z.object({
+  name: z.string(),
+  version: z.number(),
+  status: z.enum(['ready', 'deploying', 'failed', 'quarantined']),
+  models: z.array(z.string()),
+  invocations: z.number(),
+});
+export type FunctionSummary = z.infer<typeof functionSummarySchema>;
+
+export const tensorSpecSchema = z.object({ name: z.string(), datatype: z.string(), shape: z.array(z.number()) });
+
+export const functionDetailSchema = functionSummarySchema.extend({
+  description: z.string(),
+  url: z.string(),
+  handler: z.string().nullable(),
+  createdAt: z.string(),
+  manifest: z.record(z.string(), z.unknown()),
+  modelDetails: z.array(
+    modelSummarySchema.extend({
+      inputs: z.array(tensorSpecSchema),
+      outputs: z.array(tensorSpecSchema),
+      prepared: z.boolean(),
+      quarantined: z.boolean(),
+      residentOn: z.array(z.string()),
+      runMsByRows: z.array(z.number()).nullable(),
+    }),
+  ),
+  versions: z.array(z.object({ version: z.number(), createdAt: z.string(), serving: z.boolean() })),
+  lastErrors: z.array(z.object({ at: z.string(), code: z.string(), message: z.string(), callId: z.string() })),
+});
+export type FunctionDetail = z.infer<typeof functionDetailSchema>;
+
+export const storedModelSchema = z.object({
+  sha256: z.string(),
+  bytes: z.number(),
+  functions: z.array(z.string()),
+  lastUsedAt: z.string().nullable(),
+});
+export type StoredModelSummary = z.infer<typeof storedModelSchema>;
+
+export const logLineSchema = z.object({
+  at: z.string(),
+  function: z.string(),
+  version: z.number(),
+  callId: z.string().nullable(),
+  stream: z.string(),
+  level: z.string(),
+  text: z.string(),
+});
+export type LogLineMessage = z.infer<typeof logLineSchema>;
+
+/** What is written to `daemon.json` in GPUFAAS_HOME once the daemon answers. */
+export const daemonFileSchema = z.object({
+  pid: z.number(),
+  url: z.string(),
+  version: z.string(),
+  startedAt: z.string(),
+});
+export type DaemonFile = z.infer<typeof daemonFileSchema>;

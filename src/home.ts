@@ -1,0 +1,45 @@
+// Where the state of one daemon lives: GPUFAAS_HOME, by default the platform's place for application data.
+
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import envPaths from 'env-paths';
+
+/** Absolute paths inside one home. */
+export interface Home {
+  readonly root: string;
+  readonly token: string;
+  readonly daemonFile: string;
+  readonly lockFile: string;
+  readonly database: string;
+  readonly models: string;
+  readonly functions: string;
+  readonly uploads: string;
+  readonly logs: string;
+  readonly config: string;
+  readonly secrets: string;
+}
+
+/** The home that the environment asks for; creates nothing. */
+export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home {
+  const root = resolve(environment['GPUFAAS_HOME'] || envPaths('gpufaas', { suffix: '' }).data);
+  return {
+    root,
+    token: join(root, 'token'),
+    daemonFile: join(root, 'daemon.json'),
+    lockFile: join(root, 'daemon.lock'),
+    database: join(root, 'state.db'),
+    models: join(root, 'models'),
+    functions: join(root, 'functions'),
+    uploads: join(root, 'uploads'),
+    logs: join(root, 'logs'),
+    config: join(root, 'config.json'),
+    secrets: join(root, 'secrets.json'),
+  };
+}
+
+/** Creates the folders of a home, readable by its owner alone. */
+export function createHome(home: Home): void {
+  for (const folder of [home.root, home.models, home.functions, home.uploads, home.logs]) {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+  }
+}

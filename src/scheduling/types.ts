@@ -1,0 +1,224 @@
+// The vocabulary of the scheduling core: what happens to it (events), what it wants done (actions), what can be
+// asked of it (views). The core is pure: the driver brings the time and carries out the actions.
+
+/** The sha256 of the model's bytes (or any stable name in a simulation). */
+export type ModelId = string;
+/** `cpu:0`, `cuda:1`, `emulated:11`, … */
+export type DeviceId = string;
+/** Dense numbers handed out by the driver, ascending in order of submission. */
+export type RequestId = number;
+
+/** What the core knows about a model. Times in milliseconds, sizes in bytes. */
+export interface ModelSpec {
+  readonly id: ModelId;
+  /** Bytes accounted on a device from the start of a load until the eviction. */
+  readonly memoryBytes: number;
+  /** Expected duration of a load; refined by `model-observed`. */
+  readonly loadMs: number;
+  /** Expected duration of one run at batch 1; refined by `model-observed`. */
+  readonly runMs: number;
+  /** Absent: the model can't be batched. */
+  readonly batching?: BatchingSpec;
+  /** How long it stays resident after its last use when nothing else wants the memory; absent: for ever. */
+  readonly keepAliveMs?: number;
+}
+
+/** How requests for one model may be joined along the batch axis. */
+export interface BatchingSpec {
+  /** The most rows in one run. */
+  readonly maxSize: number;
+  /** The longest a request may wait for companions, in milliseconds. */
+  readonly maxDelayMs: number;
+  /** Expected run time by rows: entry `i` is the time of `i + 1` rows; shorter than maxSize: the last step repeats. */
+  readonly runMsByRows?: readonly number[];
+}
+
+/** A device as the core sees it. */
+export interface DeviceSpec {
+  readonly id: DeviceId;
+  readonly memoryBytes: number;
+  /** True if a load may go on beside a run. Baseline policies never use it. */
+  readonly overlap: boolean;
+}
+
+/** One inference to place. `arrivedAtMs` is the arrival of its invocation: order and age go by it. */
+export interface RequestSpec {
+  readonly id: RequestId;
+  readonly model: ModelId;
+  readonly arrivedAtMs: number;
+  /** Bytes of its tensors, for the bound of the queue. */
+  readonly bytes: number;
+  /** Rows along the batch axis (default 1). */
+  readonly rows?: number;
+  /** Absolute, on the driver's clock. */
+  readonly deadlineAtMs?: number;
+  /** -1 low, 0 normal (default), 1 high. */
+  readonly priority?: -1 | 0 | 1;
+  /** True for the later runs of an invocation already admitted: never refused for a full queue. */
+  readonly admitted?: boolean;
+}
+
+/** What happened. Times are never in an event: they come with the call that applies it. */
+export type SchedulerEvent =
+  | { readonly type: 'device-added'; readonly device: DeviceSpec }
+  /** The worker died or the device was unplugged: everything resident is gone, everything on it returns to the queue. */
+  | { readonly type: 'device-lost'; readonly device: DeviceId }
+  | { readonly type: 'model-added'; readonly model: ModelSpec }
+  /** No request of it may be submitted any more; resident copies are evicted once unused. */
+  | { readonly type: 'model-removed'; readonly model: ModelId }
+  | {
+      readonly type: 'model-observed';
+      readonly model: ModelId;
+      readonly memoryBytes?: number;
+      readonly loadMs?: number;
+      readonly runMs?: number;
+      readonly runMsByRows?: readonly number[];
+    }
+  | { readonly type: 'submitted'; readonly request: RequestSpec }
+  /** Removes a queued request; one that is running is left to finish (the driver drops its answer). */
+  | { readonly type: 'cancelled'; readonly request: RequestId }
+  | {
+      readonly type: 'load-finished';
+      readonly device: DeviceId;
+      readonly model: ModelId;
+      readonly memoryBytes?: number;
+    }
+  /** The driver says what became of the requests: `retry` puts those bound to this load back at their old place. */
+  | { readonly type: 'load-failed'; readonly device: DeviceId; readonly model: ModelId; readonly retry: boolean }
+  | { readonly type: 'run-finished'; readonly device: DeviceId; readonly run: number }
+  /** `retry`: the requests return to the global queue in their old order; else they are the driver's to answer. */
+  | { readonly type: 'run-failed'; readonly device: DeviceId; readonly run: number; readonly retry: boolean }
+  /** An operator wants the model resident (on this device, or wherever it fits best). */
+  | { readonly type: 'load-requested'; readonly model: ModelId; readonly device?: DeviceId }
+  /** An operator wants it gone as soon as nothing uses it (everywhere if no device is named). */
+  | { readonly type: 'unload-requested'; readonly model: ModelId; readonly device?: DeviceId }
+  /** Pinned: never evicted while resident. */
+  | { readonly type: 'pinned'; readonly model: ModelId; readonly pinned: boolean }
+  /** No demand load of it until further notice (quarantine); queued requests of it are rejected. */
+  | { readonly type: 'barred'; readonly model: ModelId; readonly barred: boolean }
+  /** An invocation arrived that will probably run this model soon. */
+  | { readonly type: 'hinted'; readonly model: ModelId };
+
+/** Why the core decided as it did: one stable word each, for `explain` and the metrics. */
+export type DecisionReason =
+  | 'hit-idle' // an idle device held the model
+  | 'hit-queued' // a busy device held it and would be free sooner than a load
+  | 'hit-out-of-order' // dispatched past earlier requests because the device held it
+  | 'skip-limit' // overtaken often enough: placed by the three steps
+  | 'miss-most-free' // no copy: the idle device with the most free memory
+  | 'miss-next-idle' // lb: the next idle device, wherever the model is
+  | 'economic' // locality's rule found this load the best use of the memory
+  | 'age-limit' // locality's bound in time
+  | 'replica'
+  | 'preload'
+  | 'requested'
+  | 'keep-alive' // evicted after its keep-alive
+  | 'removed' // evicted because the model was removed
+  | 'capacity'; // evicted to make room
+
+/** What the core knew when it decided; recorded only if the scheduler was made with `explain: true`. */
+export interface Decision {
+  readonly reason: DecisionReason;
+  /** The devices looked at, with what spoke for or against each. */
+  readonly considered: readonly {
+    readonly device: DeviceId;
+    readonly resident: boolean;
+    readonly busy: boolean;
+    readonly freeBytes: number;
+    /** When it could have answered, relative to now; null where the policy does not estimate it. */
+    readonly estimateMs: number | null;
+  }[];
+}
+
+/** What the driver is to do, in this order. */
+export type SchedulerAction =
+  /** Evictions of one device come before the load that wants their room, and are to be carried out in order. */
+  | { readonly type: 'evict'; readonly device: DeviceId; readonly model: ModelId; readonly reason: DecisionReason }
+  | {
+      readonly type: 'load';
+      readonly device: DeviceId;
+      readonly model: ModelId;
+      /** The request it was started for, or null. */
+      readonly request: RequestId | null;
+      readonly reason: DecisionReason;
+      readonly decision?: Decision;
+    }
+  | {
+      readonly type: 'run';
+      /** A number for the run, used in `run-finished`. */
+      readonly run: number;
+      readonly device: DeviceId;
+      readonly model: ModelId;
+      /** One request, or several that are batched. */
+      readonly requests: readonly RequestId[];
+      /** `miss` for a request that was dispatched with a load; a request that joined a load under way is a hit that waited. */
+      readonly cache: 'hit' | 'miss';
+      readonly reason: DecisionReason;
+      readonly decision?: Decision;
+    }
+  | {
+      readonly type: 'reject';
+      readonly request: RequestId;
+      readonly code: 'QUEUE_FULL' | 'DEADLINE' | 'DOES_NOT_FIT' | 'QUARANTINED' | 'MODEL_NOT_FOUND' | 'NO_DEVICE';
+      readonly retryAfterMs?: number;
+    };
+
+/** Bounds and switches of one scheduler. */
+export interface SchedulerOptions {
+  readonly policy: string;
+  /** Requests waiting anywhere (global and local queues). */
+  readonly maxQueuedRequests?: number;
+  readonly maxQueuedBytes?: number;
+  /** lalbo3's limit of skips. */
+  readonly skipLimit?: number;
+  /** Loads under way on the whole machine at once. */
+  readonly loadLanes?: number;
+  /** Mechanisms of `locality` that are switched off, by name. */
+  readonly disable?: readonly string[];
+  /** Record a `Decision` with each run and load. */
+  readonly explain?: boolean;
+}
+
+/** One resident model as seen from outside. */
+export interface ResidentView {
+  readonly model: ModelId;
+  readonly bytes: number;
+  readonly state: 'loading' | 'resident' | 'running';
+  readonly hits: number;
+  readonly lastUsedAtMs: number;
+  readonly inUse: boolean;
+  readonly pinned: boolean;
+}
+
+/** One device as seen from outside. */
+export interface DeviceView {
+  readonly id: DeviceId;
+  readonly memoryBytes: number;
+  readonly usedBytes: number;
+  readonly resident: readonly ResidentView[];
+  /** Requests bound to this device and waiting. */
+  readonly queued: number;
+  readonly busy: boolean;
+}
+
+/** Everything at one instant; made on request, never kept up to date. */
+export interface SchedulerView {
+  readonly policy: string;
+  readonly queuedRequests: number;
+  readonly queuedBytes: number;
+  readonly devices: readonly DeviceView[];
+}
+
+/**
+ * The scheduling core. A driver applies everything that happened at one instant with `apply` (completions first, then
+ * arrivals, in order) and then asks once with `decide` what to do. Both take the driver's time in milliseconds, which
+ * never goes back. Neither throws for anything an event can say about a race (an unknown request, a device that is gone).
+ */
+export interface SchedulingCore {
+  apply(nowMs: number, event: SchedulerEvent): void;
+  /** The returned array is the caller's. */
+  decide(nowMs: number): SchedulerAction[];
+  /** The next time `decide` wants to be called although nothing happened (keep-alive, batching delay, deadline), or null. */
+  nextWakeMs(): number | null;
+  view(): SchedulerView;
+}

@@ -1,0 +1,88 @@
+// What the rest of the system knows of workers: a runner stands for one device's process. Backends live inside it.
+
+import type { Tensor, TensorSpec } from '../tensors.ts';
+
+/** A model ready to be made resident: files that exist and never change. */
+export interface LoadableModel {
+  /** sha256 of the original bytes; the key everywhere. */
+  readonly id: string;
+  /** Absolute path of the ONNX file to load (the prepared one where there is one). */
+  readonly path: string;
+  /** True if `path` was prepared: optimised ahead, weights mapped; load it without optimisation or prepacking. */
+  readonly prepared: boolean;
+  /** Session options of the manifest, handed to ONNX Runtime as they are. */
+  readonly sessionOptions?: Readonly<Record<string, unknown>>;
+  /** What an emulated device does instead: waits this long and accounts that much. */
+  readonly emulation?: {
+    readonly loadMs: number;
+    readonly runMs: number;
+    readonly memoryBytes: number;
+    readonly runMsByRows?: readonly number[];
+  };
+  /** Signature, for the emulated backend and for checks. */
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+/** What a finished load tells. */
+export interface LoadResult {
+  readonly loadMs: number;
+  /** Growth of the process (or of the device's own memory) by this load, as the system measures it; null if unknown. */
+  readonly measuredBytes: number | null;
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}
+
+/** What a finished run gives. Output bytes belong to the receiver. */
+export interface RunResult {
+  readonly outputs: readonly Tensor[];
+  /** The run itself, measured in the worker. */
+  readonly runMs: number;
+}
+
+/** What an eviction gave back. */
+export interface EvictResult {
+  readonly evictMs: number;
+  readonly releasedBytes: number | null;
+}
+
+/** Memory of a device as measured, in bytes. */
+export interface DeviceMeasurement {
+  /** Resident set of the worker process. */
+  readonly processRssBytes: number;
+  /** The same when the worker was empty. */
+  readonly emptyRssBytes: number;
+  /** The device's own memory, where it has one (CUDA). */
+  readonly deviceTotalBytes: number | null;
+  readonly deviceFreeBytes: number | null;
+}
+
+export type RunnerState = 'starting' | 'ready' | 'restarting' | 'unplugged' | 'failed' | 'stopped';
+
+/** What a runner reports without being asked. */
+export interface RunnerEvents {
+  /** The process is up (again) and empty. */
+  onReady(): void;
+  /** The process died or was killed; every call under way was rejected with WORKER_DIED. It will restart by itself unless `final`. */
+  onLost(reason: string, final: boolean): void;
+  /** Something an operator should know. */
+  onNotice(message: string, details: Readonly<Record<string, unknown>>): void;
+}
+
+/**
+ * The daemon's handle on one device's worker process. Calls never block each other beyond what the device needs: memory
+ * operations (evict, load) of one device run in the order given; runs go on beside them. Errors are GpufaasError:
+ * WORKER_DIED (retry elsewhere), OUT_OF_MEMORY, BAD_MODEL, BAD_TENSOR, TIMEOUT, INTERNAL.
+ */
+export interface Runner {
+  readonly device: string;
+  readonly state: RunnerState;
+  readonly pid: number | undefined;
+  start(): Promise<void>;
+  load(model: LoadableModel): Promise<LoadResult>;
+  evict(modelId: string): Promise<EvictResult>;
+  run(modelId: string, inputs: readonly Tensor[]): Promise<RunResult>;
+  measure(): Promise<DeviceMeasurement>;
+  /** Ends the process: at once if `force`, else after what it does now. Idempotent. */
+  stop(force?: boolean): Promise<void>;
+}
