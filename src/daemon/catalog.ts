@@ -1,0 +1,265 @@
+// The functions as they serve at this moment, in memory: who serves which version, with which models, and which
+// models the scheduler therefore knows. Durable state lies in the store; this follows it.
+
+import { createHash } from 'node:crypto';
+import { GpufaasError } from '../errors.ts';
+import type { FunctionProcess, FunctionVersion, ManifestModel } from '../functions/types.ts';
+import type { ServedFunction } from '../gateway/platform.ts';
+import type { Model } from '../models/types.ts';
+import type { ModelSpec } from '../scheduling/types.ts';
+import type { TensorSpec } from '../tensors.ts';
+import type { LoadableModel } from '../workers/types.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import { Gate } from './gate.ts';
+
+/** One model of a serving function. */
+export interface ServingModel {
+  /** Its name in the manifest. */
+  readonly name: string;
+  /** Under which the scheduler knows it: the sha256, and the session options where there are any. */
+  readonly key: string;
+  readonly model: Model;
+  readonly sessionOptions: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** A version that answers calls. */
+export interface Serving {
+  readonly version: FunctionVersion;
+  readonly models: ReadonlyMap<string, ServingModel>;
+  /** null for a function without handler. */
+  readonly process: FunctionProcess | null;
+  /** Handler calls at once, and those that wait. */
+  readonly calls: Gate;
+  /** Runs under way. */
+  readonly runs: Gate;
+}
+
+/** The scheduler's name for a model with these session options. */
+export function modelKey(sha256: string, sessionOptions: Readonly<Record<string, unknown>> | undefined): string {
+  if (sessionOptions === undefined || Object.keys(sessionOptions).length === 0) return sha256;
+  return `${sha256}+${createHash('sha256').update(JSON.stringify(sessionOptions)).digest('hex').slice(0, 12)}`;
+}
+
+/** Runs of one function under way for each handler call it may have at once. */
+const RUNS_PER_CALL = 16;
+
+/** Puts together what serves a version. */
+export function createServing(
+  version: FunctionVersion,
+  models: ReadonlyMap<string, Model>,
+  process: FunctionProcess | null,
+): Serving {
+  const { concurrency } = version.manifest;
+  const serving = new Map<string, ServingModel>();
+  for (const [name, sha256] of Object.entries(version.models)) {
+    const model = models.get(sha256);
+    if (model === undefined) {
+      throw new GpufaasError(
+        'MODEL_NOT_FOUND',
+        `The model "${name}" of function ${version.name} is not in the model store.`,
+        {
+          suggestions: [`Deploy the function again.`],
+        },
+      );
+    }
+    const declared: ManifestModel | undefined = version.manifest.models[name];
+    const sessionOptions = declared?.sessionOptions;
+    serving.set(name, { name, key: modelKey(sha256, sessionOptions), model, sessionOptions });
+  }
+  const runs = concurrency * RUNS_PER_CALL;
+  return {
+    version,
+    models: serving,
+    process,
+    calls: process === null ? new Gate(runs, 0) : new Gate(concurrency, runs),
+    runs: new Gate(runs, process === null ? 0 : runs * RUNS_PER_CALL),
+  };
+}
+
+export class Catalog {
+  readonly #serving = new Map<string, Serving>();
+  readonly #pinned = new Set<string>();
+  readonly #dispatcher: Dispatcher;
+
+  constructor(dispatcher: Dispatcher) {
+    this.#dispatcher = dispatcher;
+  }
+
+  get(name: string): Serving | undefined {
+    return this.#serving.get(name);
+  }
+
+  /** The serving version, or FUNCTION_NOT_FOUND. */
+  need(name: string): Serving {
+    const serving = this.#serving.get(name);
+    if (serving !== undefined) return serving;
+    const shown = name.length > 80 ? `${name.slice(0, 77)}…` : name;
+    throw new GpufaasError('FUNCTION_NOT_FOUND', `There is no function ${JSON.stringify(shown)}.`, {
+      suggestions: ['`gpufaas ls` shows the functions there are; `gpufaas deploy DIR` adds one.'],
+    });
+  }
+
+  all(): Serving[] {
+    return Array.from(this.#serving.values());
+  }
+
+  isPinned(name: string): boolean {
+    return this.#pinned.has(name);
+  }
+
+  setPinned(name: string, pinned: boolean): void {
+    if (pinned) this.#pinned.add(name);
+    else this.#pinned.delete(name);
+    for (const { key } of this.need(name).models.values()) this.#refresh(key);
+  }
+
+  /** Makes a version the one that serves; returns the one that served before. */
+  serve(serving: Serving): Serving | undefined {
+    const previous = this.#serving.get(serving.version.name);
+    this.#serving.set(serving.version.name, serving);
+    for (const { key } of serving.models.values()) this.#refresh(key);
+    for (const { key } of previous?.models.values() ?? []) this.#refresh(key);
+    return previous;
+  }
+
+  /** Takes a function out of service; returns what served. */
+  retire(name: string): Serving | undefined {
+    const previous = this.#serving.get(name);
+    this.#serving.delete(name);
+    this.#pinned.delete(name);
+    for (const { key } of previous?.models.values() ?? []) this.#refresh(key);
+    return previous;
+  }
+
+  /** Models of a version that does not serve yet become known to the scheduler, for its smoke test. */
+  introduce(serving: Serving): () => void {
+    this.#guests.add(serving);
+    for (const { key } of serving.models.values()) this.#refresh(key);
+    return () => {
+      this.#guests.delete(serving);
+      for (const { key } of serving.models.values()) this.#refresh(key);
+    };
+  }
+
+  readonly #guests = new Set<Serving>();
+  readonly #known = new Set<string>();
+
+  /** The names of the functions that use a model, by the scheduler's key. */
+  functionsOf(key: string): string[] {
+    const names: string[] = [];
+    for (const [name, serving] of this.#serving) {
+      for (const model of serving.models.values()) if (model.key === key && !names.includes(name)) names.push(name);
+    }
+    return names;
+  }
+
+  /** Every use of a model by a serving function or one that is being deployed. */
+  usesOf(key: string): { serving: Serving; model: ServingModel }[] {
+    const uses: { serving: Serving; model: ServingModel }[] = [];
+    for (const serving of [...this.#serving.values(), ...this.#guests]) {
+      for (const model of serving.models.values()) if (model.key === key) uses.push({ serving, model });
+    }
+    return uses;
+  }
+
+  /** Tells the scheduler what the uses of a model ask for now. */
+  #refresh(key: string): void {
+    const uses = this.usesOf(key);
+    const first = uses[0];
+    if (first === undefined) {
+      if (this.#known.delete(key)) this.#dispatcher.removeModel(key);
+      return;
+    }
+    this.#known.add(key);
+    this.#dispatcher.addModel(loadable(first.model), modelSpec(key, uses));
+    const pinned = uses.some(
+      ({ serving }) => serving.version.manifest.keepAliveMs === null || this.#pinned.has(serving.version.name),
+    );
+    this.#dispatcher.pin(key, pinned);
+  }
+
+  /** What routing sees; made anew at each call because a quarantine may have come. */
+  served(serving: Serving): ServedFunction {
+    const { version } = serving;
+    return {
+      name: version.name,
+      version: version.version,
+      description: version.manifest.description,
+      hasHandler: version.manifest.handler !== null,
+      maxBodyBytes: version.manifest.maxBodyBytes,
+      createdAtMs: version.createdAtMs,
+      models: Array.from(serving.models.values(), ({ name, key, model }) => ({
+        name,
+        sha256: model.sha256,
+        inputs: model.inputs,
+        outputs: model.outputs,
+        quarantined: this.#dispatcher.isQuarantined(key),
+      })),
+    };
+  }
+}
+
+function loadable({ key, model, sessionOptions }: ServingModel): LoadableModel {
+  return {
+    id: key,
+    path: model.preparedPath ?? model.path,
+    prepared: model.preparedPath !== null,
+    inputs: model.inputs,
+    outputs: model.outputs,
+    emulation: {
+      loadMs: model.profile.loadMs,
+      runMs: model.profile.runMs,
+      memoryBytes: model.profile.memoryBytes,
+      ...(model.profile.runMsByRows === undefined ? {} : { runMsByRows: model.profile.runMsByRows }),
+    },
+    ...(sessionOptions === undefined ? {} : { sessionOptions }),
+  };
+}
+
+/** Several functions may use one model: the longest keep-alive and the largest batch asked for hold. */
+function modelSpec(key: string, uses: readonly { serving: Serving; model: ServingModel }[]): ModelSpec {
+  const { model } = uses[0]!.model;
+  const { profile } = model;
+  const manifests = uses.map(({ serving }) => serving.version.manifest);
+  const keepAlive = manifests.map((manifest) => manifest.keepAliveMs ?? Infinity);
+  const batching = manifests.map((manifest) => manifest.batching).filter((spec) => spec !== null);
+  const keepAliveMs = Math.max(...keepAlive);
+  return {
+    id: key,
+    memoryBytes: profile.memoryBytes,
+    loadMs: profile.loadMs,
+    runMs: profile.runMs,
+    ...(keepAliveMs === Infinity ? {} : { keepAliveMs }),
+    ...(batching.length > 0 && canBatch(model)
+      ? {
+          batching: {
+            maxSize: Math.max(...batching.map((spec) => spec.maxSize)),
+            maxDelayMs: Math.max(...batching.map((spec) => spec.maxDelayMs)),
+            ...(profile.runMsByRows === undefined ? {} : { runMsByRows: profile.runMsByRows }),
+          },
+        }
+      : {}),
+  };
+}
+
+/** True if requests can be joined: a free first dimension everywhere, all others fixed, no strings. */
+export function canBatch(model: {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+}): boolean {
+  const joinable = (spec: TensorSpec): boolean =>
+    spec.shape[0] === -1 && spec.shape.slice(1).every((dimension) => dimension >= 0) && spec.datatype !== 'BYTES';
+  return (
+    model.inputs.length > 0 &&
+    model.inputs.every(joinable) &&
+    model.outputs.every((o) => o.shape[0] === -1 && o.datatype !== 'BYTES')
+  );
+}
+
+/** Rows of a request along the batch axis; 1 for a model without one. */
+export function rowsOf(
+  model: { readonly inputs: readonly TensorSpec[] },
+  shape: readonly number[] | undefined,
+): number {
+  return model.inputs[0]?.shape[0] === -1 ? (shape?.[0] ?? 1) : 1;
+}

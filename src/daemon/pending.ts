@@ -1,0 +1,167 @@
+// Inferences that were submitted and not answered. Each ends exactly once: with its answer, or with a GpufaasError.
+
+import type { Clock } from '../clock.ts';
+import { GpufaasError } from '../errors.ts';
+import type { Decision, RequestId, SchedulerAction } from '../scheduling/types.ts';
+import type { Tensor } from '../tensors.ts';
+
+/** One inference as the daemon asks for it. */
+export interface InferenceRequest {
+  /** sha256. */
+  readonly model: string;
+  readonly inputs: readonly Tensor[];
+  /** Arrival of the invocation, on the dispatcher's clock. */
+  readonly arrivedAtMs: number;
+  readonly bytes: number;
+  /** Along the batch axis. */
+  readonly rows: number;
+  /** On the dispatcher's clock. */
+  readonly deadlineAtMs?: number;
+  readonly priority: -1 | 0 | 1;
+  /** A later run of an invocation that was admitted: never refused for a full queue. */
+  readonly admitted: boolean;
+}
+
+/** The answer, and where its time went: queue + load + run is the time from submission to the answer. */
+export interface InferenceResult {
+  readonly outputs: readonly Tensor[];
+  readonly device: string;
+  /** `miss` if it waited for a load, its own or one under way. */
+  readonly cache: 'hit' | 'miss';
+  readonly queueMs: number;
+  readonly loadMs: number;
+  readonly runMs: number;
+  readonly decision: Decision | null;
+}
+
+export interface Pending {
+  readonly id: RequestId;
+  readonly request: InferenceRequest;
+  readonly submittedAtMs: number;
+  /** How often it was tried again after a death or for want of memory. */
+  retries: number;
+}
+
+interface Entry extends Pending {
+  readonly resolve: (result: InferenceResult) => void;
+  readonly reject: (error: GpufaasError) => void;
+  readonly stopListening: () => void;
+}
+
+export class PendingRequests {
+  readonly #entries = new Map<RequestId, Entry>();
+  readonly #clock: Clock;
+  readonly #onAbort: (id: RequestId) => void;
+  #nextId: RequestId = 1;
+
+  /** `onAbort` is told of every request whose caller gave up, before its promise is rejected. */
+  constructor(clock: Clock, onAbort: (id: RequestId) => void) {
+    this.#clock = clock;
+    this.#onAbort = onAbort;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Adds a request; `submit` is called with its number. */
+  add(request: InferenceRequest, signal: AbortSignal, submit: (id: RequestId) => void): Promise<InferenceResult> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) {
+        reject(abortReason(signal));
+        return;
+      }
+      const id = this.#nextId++;
+      const abort = (): void => {
+        const pending = this.#entries.get(id);
+        if (pending === undefined) return;
+        this.#onAbort(id);
+        this.fail(pending, abortReason(signal));
+      };
+      signal.addEventListener('abort', abort, { once: true });
+      this.#entries.set(id, {
+        id,
+        request,
+        submittedAtMs: this.#clock.now(),
+        retries: 0,
+        resolve,
+        reject,
+        stopListening: () => signal.removeEventListener('abort', abort),
+      });
+      submit(id);
+    });
+  }
+
+  get(id: RequestId): Pending | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** Those of `ids` that still wait. */
+  among(ids: readonly RequestId[]): Pending[] {
+    const found: Pending[] = [];
+    for (const id of ids) {
+      const pending = this.#entries.get(id);
+      if (pending !== undefined) found.push(pending);
+    }
+    return found;
+  }
+
+  ofModel(model: string): Pending[] {
+    return [...this.#entries.values()].filter((pending) => pending.request.model === model);
+  }
+
+  all(): Pending[] {
+    return [...this.#entries.values()];
+  }
+
+  answer(pending: Pending, result: InferenceResult): void {
+    this.#take(pending.id)?.resolve(result);
+  }
+
+  fail(pending: Pending, error: GpufaasError): void {
+    this.#take(pending.id)?.reject(error);
+  }
+
+  #take(id: RequestId): Entry | undefined {
+    const entry = this.#entries.get(id);
+    if (entry === undefined) return undefined;
+    this.#entries.delete(id);
+    entry.stopListening();
+    return entry;
+  }
+}
+
+function abortReason(signal: AbortSignal): GpufaasError {
+  return signal.reason instanceof GpufaasError
+    ? signal.reason
+    : new GpufaasError('CANCELLED', 'The caller gave up before there was an answer.');
+}
+
+type RejectCode = Extract<SchedulerAction, { type: 'reject' }>['code'];
+
+const REJECTIONS: Readonly<Record<RejectCode, readonly [message: string, suggestion: string]>> = {
+  QUEUE_FULL: ['The queue is full.', 'Try again after the time in Retry-After, or add devices.'],
+  DEADLINE: [
+    'The deadline can not be met.',
+    'Try again when there is less to do, or allow more time in function.yaml.',
+  ],
+  DOES_NOT_FIT: [
+    'The model fits into no device beside what is pinned there.',
+    'Give the devices more memory (`gpufaas up --devices`), or unpin a model.',
+  ],
+  QUARANTINED: [
+    'The model is quarantined: its worker died twice in a row while it was loaded or run.',
+    'Deploy it again, or try it again with `gpufaas load`.',
+  ],
+  MODEL_NOT_FOUND: ['The model of this function is not there any more.', 'Deploy the function again.'],
+  NO_DEVICE: ['No device is in service.', '`gpufaas devices` says what is wrong with them.'],
+};
+
+/** What the core's refusal means to the caller. */
+export function rejection(code: RejectCode, retryAfterMs: number | undefined): GpufaasError {
+  const [message, suggestion] = REJECTIONS[code];
+  return new GpufaasError(code, message, {
+    suggestions: [suggestion],
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}

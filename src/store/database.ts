@@ -1,0 +1,102 @@
+// Opens the SQLite database of a home and brings its schema up to date. WAL with full sync: what was committed is
+// there after a kill or a power cut.
+
+import { DatabaseSync } from 'node:sqlite';
+import { GpufaasError } from '../errors.ts';
+
+/** Each entry takes the schema one version further; entries are never edited once released. */
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE functions (
+     name TEXT PRIMARY KEY,
+     serving_version INTEGER NOT NULL,
+     pinned INTEGER NOT NULL DEFAULT 0,
+     next_version INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE versions (
+     name TEXT NOT NULL,
+     version INTEGER NOT NULL,
+     manifest TEXT NOT NULL,
+     models TEXT NOT NULL,
+     created_at INTEGER NOT NULL,
+     PRIMARY KEY (name, version)
+   ) STRICT;
+   CREATE TABLE models (
+     sha256 TEXT PRIMARY KEY,
+     model TEXT NOT NULL,
+     last_used_at INTEGER
+   ) STRICT;
+   CREATE TABLE invocations (
+     sequence INTEGER PRIMARY KEY,
+     id TEXT NOT NULL UNIQUE,
+     function TEXT NOT NULL,
+     arrived_at INTEGER NOT NULL,
+     record TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX invocations_by_function ON invocations (function, sequence);
+   CREATE INDEX invocations_by_time ON invocations (arrived_at);
+   CREATE TABLE counts (
+     function TEXT PRIMARY KEY,
+     invocations INTEGER NOT NULL
+   ) STRICT;
+   CREATE TABLE logs (
+     sequence INTEGER PRIMARY KEY,
+     function TEXT NOT NULL,
+     line TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX logs_by_function ON logs (function, sequence);
+   CREATE TABLE residents (
+     sha256 TEXT PRIMARY KEY,
+     value REAL NOT NULL
+   ) STRICT;`,
+];
+
+/** Opens (and creates or migrates) the database at `path`; a database of a newer gpufaas is refused. */
+export function openDatabase(path: string): DatabaseSync {
+  const database = new DatabaseSync(path);
+  database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000;');
+  const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
+  if (version > MIGRATIONS.length) {
+    database.close();
+    throw new GpufaasError('VERSION_MISMATCH', 'The state in GPUFAAS_HOME was written by a newer gpufaas.', {
+      suggestions: ['Install the newer version, or use another GPUFAAS_HOME.'],
+    });
+  }
+  for (let next = version; next < MIGRATIONS.length; next++) {
+    inTransaction(database, () => {
+      database.exec(MIGRATIONS[next]!);
+      database.exec(`PRAGMA user_version = ${next + 1}`);
+    });
+  }
+  return database;
+}
+
+/** Runs `work` in one transaction; nothing of it stays if it throws. A full disk becomes DISK_FULL. */
+export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
+  try {
+    database.exec('BEGIN IMMEDIATE');
+    const result = work();
+    database.exec('COMMIT');
+    return result;
+  } catch (error) {
+    if (database.isTransaction) database.exec('ROLLBACK');
+    throw translate(error);
+  }
+}
+
+/** SQLITE_FULL and SQLITE_IOERR, by SQLite's own numbers. */
+function translate(error: unknown): unknown {
+  const code = (error as { errcode?: number } | null)?.errcode;
+  if (code === undefined) return error;
+  const primary = code & 0xff;
+  if (primary === 13 || primary === 10) {
+    return new GpufaasError(
+      'DISK_FULL',
+      'The state could not be written: the disk under GPUFAAS_HOME is full or failing.',
+      {
+        cause: error,
+        suggestions: ['Free some space (`gpufaas models ls` shows what the model store holds) and try again.'],
+      },
+    );
+  }
+  return error;
+}

@@ -1,0 +1,125 @@
+// Functions, their versions and the models they use, kept durably. Verbs only; every write is one transaction.
+
+import type { DatabaseSync } from 'node:sqlite';
+import type { FunctionVersion, Manifest } from '../functions/types.ts';
+import type { Model } from '../models/types.ts';
+import { inTransaction } from './database.ts';
+
+/** A function as it stands in the database. */
+export interface FunctionRow {
+  readonly name: string;
+  readonly servingVersion: number;
+  readonly pinned: boolean;
+}
+
+/** A version without its folder, which the caller derives. */
+export type VersionRow = Omit<FunctionVersion, 'folder'>;
+
+export interface FunctionStore {
+  functions(): FunctionRow[];
+  versions(name: string): VersionRow[];
+  /** The number the next deployment of `name` will get; numbers are never used twice while the function exists. */
+  nextVersion(name: string): number;
+  /** Records a version and makes it the serving one. */
+  publish(version: VersionRow): void;
+  /** Makes an existing version the serving one. */
+  serve(name: string, version: number): void;
+  setPinned(name: string, pinned: boolean): void;
+  dropVersion(name: string, version: number): void;
+  remove(name: string): void;
+  models(): Model[];
+  saveModel(model: Model): void;
+  touchModels(sha256s: Iterable<string>, atMs: number): void;
+  modelLastUsed(sha256: string): number | null;
+  removeModel(sha256: string): void;
+  /** The models that were resident, most valuable first. */
+  residents(): string[];
+  saveResidents(residents: readonly { readonly sha256: string; readonly value: number }[]): void;
+}
+
+export function createFunctionStore(database: DatabaseSync): FunctionStore {
+  const allFunctions = database.prepare('SELECT name, serving_version, pinned FROM functions ORDER BY name');
+  const versionsOf = database.prepare(
+    'SELECT name, version, manifest, models, created_at FROM versions WHERE name = ? ORDER BY version',
+  );
+  const next = database.prepare('SELECT next_version FROM functions WHERE name = ?');
+  const insertVersion = database.prepare(
+    'INSERT INTO versions (name, version, manifest, models, created_at) VALUES (?, ?, ?, ?, ?)',
+  );
+  const upsertFunction = database.prepare(
+    `INSERT INTO functions (name, serving_version, next_version) VALUES (?1, ?2, ?2 + 1)
+     ON CONFLICT (name) DO UPDATE SET serving_version = ?2, next_version = max(next_version, ?2 + 1)`,
+  );
+  const setServing = database.prepare('UPDATE functions SET serving_version = ? WHERE name = ?');
+  const pin = database.prepare('UPDATE functions SET pinned = ? WHERE name = ?');
+  const deleteVersion = database.prepare('DELETE FROM versions WHERE name = ? AND version = ?');
+  const deleteVersions = database.prepare('DELETE FROM versions WHERE name = ?');
+  const deleteFunction = database.prepare('DELETE FROM functions WHERE name = ?');
+  const deleteCount = database.prepare('DELETE FROM counts WHERE function = ?');
+  const deleteLogs = database.prepare('DELETE FROM logs WHERE function = ?');
+  const allModels = database.prepare('SELECT model FROM models ORDER BY sha256');
+  const upsertModel = database.prepare(
+    'INSERT INTO models (sha256, model) VALUES (?, ?) ON CONFLICT (sha256) DO UPDATE SET model = excluded.model',
+  );
+  const touch = database.prepare('UPDATE models SET last_used_at = ? WHERE sha256 = ?');
+  const lastUsed = database.prepare('SELECT last_used_at FROM models WHERE sha256 = ?');
+  const deleteModel = database.prepare('DELETE FROM models WHERE sha256 = ?');
+  const allResidents = database.prepare('SELECT sha256 FROM residents ORDER BY value DESC, sha256');
+  const insertResident = database.prepare('INSERT OR REPLACE INTO residents (sha256, value) VALUES (?, ?)');
+
+  return {
+    functions: () =>
+      allFunctions.all().map((row) => ({
+        name: String(row['name']),
+        servingVersion: Number(row['serving_version']),
+        pinned: Number(row['pinned']) === 1,
+      })),
+    versions: (name) =>
+      versionsOf.all(name).map((row) => ({
+        name: String(row['name']),
+        version: Number(row['version']),
+        manifest: JSON.parse(String(row['manifest'])) as Manifest,
+        models: JSON.parse(String(row['models'])) as Record<string, string>,
+        createdAtMs: Number(row['created_at']),
+      })),
+    nextVersion: (name) => Number(next.get(name)?.['next_version'] ?? 1),
+    publish: (version) =>
+      inTransaction(database, () => {
+        insertVersion.run(
+          version.name,
+          version.version,
+          JSON.stringify(version.manifest),
+          JSON.stringify(version.models),
+          version.createdAtMs,
+        );
+        upsertFunction.run(version.name, version.version);
+      }),
+    serve: (name, version) => void inTransaction(database, () => setServing.run(version, name)),
+    setPinned: (name, pinned) => void inTransaction(database, () => pin.run(pinned ? 1 : 0, name)),
+    dropVersion: (name, version) => void inTransaction(database, () => deleteVersion.run(name, version)),
+    remove: (name) =>
+      inTransaction(database, () => {
+        deleteVersions.run(name);
+        deleteFunction.run(name);
+        deleteCount.run(name);
+        deleteLogs.run(name);
+      }),
+    models: () => allModels.all().map((row) => JSON.parse(String(row['model'])) as Model),
+    saveModel: (model) => void inTransaction(database, () => upsertModel.run(model.sha256, JSON.stringify(model))),
+    touchModels: (sha256s, atMs) =>
+      inTransaction(database, () => {
+        for (const sha256 of sha256s) touch.run(atMs, sha256);
+      }),
+    modelLastUsed: (sha256) => {
+      const value = lastUsed.get(sha256)?.['last_used_at'];
+      return value == null ? null : Number(value);
+    },
+    removeModel: (sha256) => void inTransaction(database, () => deleteModel.run(sha256)),
+    residents: () => allResidents.all().map((row) => String(row['sha256'])),
+    saveResidents: (residents) =>
+      inTransaction(database, () => {
+        database.exec('DELETE FROM residents');
+        for (const { sha256, value } of residents) insertResident.run(sha256, value);
+      }),
+  };
+}
