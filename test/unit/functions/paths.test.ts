@@ -43,13 +43,14 @@ describe('a path inside a function folder', () => {
 
   it('never leads outside, whatever it is', () => {
     const pieces = fc.constantFrom('..', '.', 'a', '', '/', '\\', '…', '．．', '\0', 'b.txt', '~', '%2e%2e');
-    fc.assert(
+    const result = fc.check(
       fc.property(fc.array(pieces, { maxLength: 8 }), fc.constantFrom('/', '', '\\'), (parts, joint) => {
         const path = parts.join(joint);
-        if (pathProblem(path) === null) expect(normalize(join('/jail', path)).startsWith(`/jail${sep}`)).toBe(true);
+        return pathProblem(path) !== null || normalize(join('/jail', path)).startsWith(`/jail${sep}`);
       }),
       { numRuns: 2000 },
     );
+    expect(result.counterexample).toBeNull();
   });
 
   it('is found only if it is an ordinary file that no link leads to', () => {
