@@ -83,6 +83,9 @@ export interface Runner {
   evict(modelId: string): Promise<EvictResult>;
   run(modelId: string, inputs: readonly Tensor[]): Promise<RunResult>;
   measure(): Promise<DeviceMeasurement>;
+  /** Emulated devices only: takes the device away as if it had been pulled out, until `plug`. */
+  unplug?(): Promise<void>;
+  plug?(): Promise<void>;
   /** Ends the process: at once if `force`, else after what it does now. Idempotent. */
   stop(force?: boolean): Promise<void>;
 }

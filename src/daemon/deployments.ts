@@ -1,0 +1,409 @@
+// From an uploaded package to a serving version. Everything is made beside what serves; the switch is one write to the
+// database and one to memory, and whatever fails before it leaves the old version as it was.
+
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import type { DeployResult } from '../api/schemas.ts';
+import type { Clock } from '../clock.ts';
+import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { parseManifest } from '../functions/manifest.ts';
+import { removeUnfinishedPackages, unpackPackage } from '../functions/package.ts';
+import { fileInside } from '../functions/paths.ts';
+import type { FunctionProcess, FunctionVersion, Manifest, ManifestModel } from '../functions/types.ts';
+import type { DeployStep, DeployUpload } from '../gateway/platform.ts';
+import type { Home } from '../home.ts';
+import type { Model } from '../models/types.ts';
+import { newCallId } from '../random.ts';
+import type { FunctionStore } from '../store/functions.ts';
+import { formatSize } from '../units.ts';
+import type { Calls } from './calls.ts';
+import { canBatch, createServing, type Catalog, type Serving } from './catalog.ts';
+
+/** Brings a declared model into the store, prepared and profiled. */
+export interface ModelIntake {
+  obtain(
+    declared: ManifestModel,
+    place: { readonly folder: string; readonly name: string },
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<Model>;
+}
+
+export interface DeploymentsOptions {
+  readonly home: Home;
+  readonly store: FunctionStore;
+  readonly catalog: Catalog;
+  readonly calls: Calls;
+  readonly intake: ModelIntake;
+  readonly clock: Clock;
+  /** Makes the process of a version's handler; not started yet. */
+  readonly createProcess: (version: FunctionVersion) => FunctionProcess;
+  /** Installs what the version's package.json asks for, if it has one. */
+  readonly installDependencies: (folder: string, signal: AbortSignal) => Promise<boolean>;
+  /** The memory of the largest device, in bytes. */
+  readonly largestDevice: () => number;
+  readonly url: () => string;
+  readonly onChange: (name: string, version: number, change: 'deployed' | 'removed' | 'rolled-back') => void;
+  /** A problem that does not concern the caller. */
+  readonly onNotice: (message: string, error: unknown) => void;
+}
+
+/** Versions of a function that are kept for a rollback, the serving one included. */
+const VERSIONS_KEPT = 5;
+/** How long the calls of a replaced version may still take before its process is ended. */
+const REPLACED_GRACE_MS = 60_000;
+
+const SAMPLE_TYPES: Readonly<Record<string, string>> = {
+  '.json': 'application/json',
+  '.txt': 'text/plain; charset=utf-8',
+  '.csv': 'text/csv; charset=utf-8',
+  '.png': 'image/png',
+  '.jpg': 'image/jpeg',
+  '.jpeg': 'image/jpeg',
+  '.webp': 'image/webp',
+};
+
+export class Deployments {
+  readonly #options: DeploymentsOptions;
+  /** One change of a function at a time; the next one waits its turn. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(options: DeploymentsOptions) {
+    this.#options = options;
+  }
+
+  /** The folder of a version. */
+  folderOf(name: string, version: number): string {
+    return join(this.#options.home.functions, name, String(version));
+  }
+
+  async deploy(upload: DeployUpload, report: (step: DeployStep) => void, signal: AbortSignal): Promise<DeployResult> {
+    const { home } = this.#options;
+    const folder = join(home.uploads, randomUUID());
+    try {
+      report({ type: 'step', step: 'upload', message: 'Receiving the package' });
+      await unpackPackage(upload.archive, folder, undefined, signal);
+      const manifest = await readManifest(folder);
+      return await this.#inTurn(manifest.name, () => this.#install(manifest, folder, report, signal));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** Makes an earlier version serve again: the one named, or the one before the serving one. */
+  rollback(name: string, version: number | undefined): Promise<{ name: string; version: number }> {
+    return this.#inTurn(name, async () => {
+      const { store, catalog, onChange } = this.#options;
+      const serving = catalog.need(name).version.version;
+      const versions = store.versions(name);
+      const wanted = version ?? versions.findLast((row) => row.version < serving)?.version;
+      const row = versions.find((candidate) => candidate.version === wanted);
+      if (row === undefined) {
+        throw new GpufaasError(
+          'VERSION_NOT_FOUND',
+          wanted === undefined ? `${name} has no version before ${serving}.` : `${name} has no version ${wanted}.`,
+          { suggestions: [`It has: ${versions.map((candidate) => candidate.version).join(', ')}.`] },
+        );
+      }
+      if (row.version === serving) return { name, version: serving };
+      const candidate = await this.#start({ ...row, folder: this.folderOf(name, row.version) });
+      store.serve(name, row.version);
+      this.#replace(candidate);
+      onChange(name, row.version, 'rolled-back');
+      return { name, version: row.version };
+    });
+  }
+
+  /** Takes a function out of service and forgets it; calls under way are answered. */
+  remove(name: string): Promise<void> {
+    return this.#inTurn(name, async () => {
+      const { store, catalog, home, onChange } = this.#options;
+      const { version } = catalog.need(name).version;
+      store.remove(name);
+      const previous = catalog.retire(name);
+      if (previous !== undefined)
+        this.#finish(previous, () => rm(join(home.functions, name), { recursive: true, force: true }));
+      onChange(name, version, 'removed');
+    });
+  }
+
+  /** Puts back into service what the database holds; a function that can't be is reported and left out. */
+  async restore(): Promise<void> {
+    const { store, home, catalog, onNotice } = this.#options;
+    await removeUnfinishedPackages(home.uploads);
+    await emptyFolder(home.uploads);
+    await this.#removeStrayFolders();
+    const models = new Map(store.models().map((model) => [model.sha256, model]));
+    for (const row of store.functions()) {
+      const version = store.versions(row.name).find((candidate) => candidate.version === row.servingVersion);
+      if (version === undefined) continue;
+      try {
+        const full = { ...version, folder: this.folderOf(row.name, version.version) };
+        const process = full.manifest.handler === null ? null : this.#options.createProcess(full);
+        catalog.serve(createServing(full, models, process));
+        if (row.pinned) catalog.setPinned(row.name, true);
+        // Started behind the scenes: the daemon is up before every handler is; the first call waits for its own.
+        process?.start().catch((error: unknown) => onNotice(`The handler of ${row.name} does not start.`, error));
+      } catch (error) {
+        onNotice(`Function ${row.name} could not be restored.`, error);
+      }
+    }
+  }
+
+  /** Ends every handler process. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(this.#options.catalog.all().map(async (serving) => serving.process?.stop()));
+    await Promise.all(Array.from(this.#finishing));
+  }
+
+  async #install(
+    manifest: Manifest,
+    upload: string,
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<DeployResult> {
+    const { store, clock, installDependencies, calls, catalog, onChange } = this.#options;
+    const models: Record<string, Model> = {};
+    for (const [name, declared] of Object.entries(manifest.models)) {
+      models[name] = await this.#options.intake.obtain(declared, { folder: upload, name }, report, signal);
+    }
+    this.#checkFit(models);
+    if (manifest.batching !== null) warnAboutBatching(models, report);
+    if (existsSync(join(upload, 'package.json'))) {
+      report({ type: 'step', step: 'install', message: 'Installing the dependencies of the function' });
+      await installDependencies(upload, signal);
+    }
+    const number = store.nextVersion(manifest.name);
+    const folder = this.folderOf(manifest.name, number);
+    const version: FunctionVersion = {
+      name: manifest.name,
+      version: number,
+      manifest,
+      folder,
+      models: Object.fromEntries(Object.entries(models).map(([name, model]) => [name, model.sha256])),
+      createdAtMs: clock.wall(),
+    };
+    let candidate: Serving | null = null;
+    try {
+      await mkdir(join(folder, '..'), { recursive: true, mode: 0o700 });
+      await rm(folder, { recursive: true, force: true });
+      await rename(upload, folder);
+      if (manifest.handler !== null) report({ type: 'step', step: 'handler', message: `Starting ${manifest.handler}` });
+      candidate = await this.#start(version);
+      const smokeTest = await this.#smokeTest(candidate, calls, report, signal);
+      if (signal.aborted) throw new GpufaasError('CANCELLED', 'The deployment was given up.');
+      store.publish(version);
+      this.#replace(candidate);
+      await this.#prune(manifest.name, number);
+      onChange(manifest.name, number, 'deployed');
+      return {
+        name: manifest.name,
+        version: number,
+        url: `${this.#options.url()}/function/${manifest.name}`,
+        models: Object.entries(models).map(([name, model]) => summarize(name, model)),
+        smokeTest,
+      };
+    } catch (error) {
+      if (candidate === null || catalog.get(manifest.name) !== candidate) {
+        await candidate?.process?.stop();
+        await rm(folder, { recursive: true, force: true });
+      }
+      throw error;
+    }
+  }
+
+  /** A version ready to serve: its handler's process is up. */
+  async #start(version: FunctionVersion): Promise<Serving> {
+    const models = new Map(this.#options.store.models().map((model) => [model.sha256, model]));
+    const process = version.manifest.handler === null ? null : this.#options.createProcess(version);
+    const serving = createServing(version, models, process);
+    try {
+      await process?.start();
+    } catch (error) {
+      await process?.stop();
+      throw error;
+    }
+    return serving;
+  }
+
+  async #smokeTest(
+    candidate: Serving,
+    calls: Calls,
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<DeployResult['smokeTest']> {
+    const { manifest, folder } = candidate.version;
+    if (manifest.sample === null || manifest.handler === null) return null;
+    const path = fileInside(folder, manifest.sample);
+    if (path === null) {
+      throw new GpufaasError('BAD_PACKAGE', `The sample ${manifest.sample} is not in the package.`, {
+        suggestions: ['Add the file, or take `sample` out of function.yaml.'],
+      });
+    }
+    report({ type: 'step', step: 'smoke-test', message: `Calling it with ${manifest.sample}` });
+    const dismiss = this.#options.catalog.introduce(candidate);
+    const startedMs = this.#options.clock.now();
+    try {
+      const outcome = await calls.invokeServing(
+        candidate,
+        {
+          function: manifest.name,
+          callId: newCallId(),
+          method: 'POST',
+          path: '/',
+          headers: { 'content-type': SAMPLE_TYPES[extname(path).toLowerCase()] ?? 'application/octet-stream' },
+          body: await readFile(path),
+          surface: 'function',
+          arrivedAtMs: startedMs,
+        },
+        signal,
+      );
+      const body = await bodyText(outcome.body);
+      if (outcome.status >= 400) {
+        throw new GpufaasError('DEPLOY_FAILED', `The smoke test answered ${outcome.status}: ${body.slice(0, 300)}`, {
+          suggestions: ['Mend the handler or the sample; the version that served before still does.'],
+        });
+      }
+      return { status: outcome.status, body, totalMs: Math.round(this.#options.clock.now() - startedMs) };
+    } catch (thrown) {
+      const error = toGpufaasError(thrown);
+      if (error.code === 'DEPLOY_FAILED' || error.kind === 'capacity' || error.code === 'CANCELLED') throw error;
+      throw new GpufaasError('DEPLOY_FAILED', `The smoke test failed: ${error.message}`, {
+        cause: error,
+        suggestions: [...error.suggestions, 'The version that served before still does.'],
+      });
+    } finally {
+      dismiss();
+    }
+  }
+
+  #checkFit(models: Readonly<Record<string, Model>>): void {
+    const largest = this.#options.largestDevice();
+    for (const [name, model] of Object.entries(models)) {
+      if (model.profile.memoryBytes <= largest) continue;
+      throw new GpufaasError(
+        'DOES_NOT_FIT',
+        `The model "${name}" needs ${formatSize(model.profile.memoryBytes)}; the largest device has ${formatSize(largest)}.`,
+        { suggestions: ['Start the daemon with larger devices (`gpufaas up --devices`), or deploy a smaller model.'] },
+      );
+    }
+  }
+
+  #replace(candidate: Serving): void {
+    const previous = this.#options.catalog.serve(candidate);
+    if (previous !== undefined) this.#finish(previous, async () => undefined);
+  }
+
+  readonly #finishing = new Set<Promise<void>>();
+  #closing = false;
+
+  /** Lets the calls of a replaced version end, then ends its process. */
+  #finish(replaced: Serving, afterwards: () => Promise<void>): void {
+    const deadlineMs = this.#options.clock.now() + REPLACED_GRACE_MS;
+    const work = async (): Promise<void> => {
+      while (!this.#closing && replaced.calls.underWay > 0 && this.#options.clock.now() < deadlineMs) {
+        await new Promise<void>((resolve) => void this.#options.clock.after(50, resolve));
+      }
+      await replaced.process?.stop();
+      await afterwards();
+    };
+    const finishing = work().catch((error: unknown) =>
+      this.#options.onNotice('A replaced version did not end cleanly.', error),
+    );
+    this.#finishing.add(finishing);
+    void finishing.then(() => this.#finishing.delete(finishing));
+  }
+
+  async #prune(name: string, serving: number): Promise<void> {
+    const { store } = this.#options;
+    const versions = store
+      .versions(name)
+      .map((row) => row.version)
+      .filter((version) => version !== serving);
+    for (const version of versions.slice(0, Math.max(0, versions.length - (VERSIONS_KEPT - 1)))) {
+      store.dropVersion(name, version);
+      await rm(this.folderOf(name, version), { recursive: true, force: true });
+    }
+  }
+
+  /** Folders without a row are what a killed daemon left of a deployment or a removal. */
+  async #removeStrayFolders(): Promise<void> {
+    const { store, home } = this.#options;
+    for (const name of await readdir(home.functions)) {
+      const known = new Set(store.versions(name).map((row) => String(row.version)));
+      const folders = await readdir(join(home.functions, name));
+      if (known.size === 0) await rm(join(home.functions, name), { recursive: true, force: true });
+      else
+        for (const folder of folders)
+          if (!known.has(folder)) await rm(join(home.functions, name, folder), { recursive: true, force: true });
+    }
+  }
+
+  async #inTurn<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(name) ?? Promise.resolve();
+    const turn = before.then(work, work);
+    const settled = turn.catch(() => undefined);
+    this.#turns.set(name, settled);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(name) === settled) this.#turns.delete(name);
+    }
+  }
+}
+
+/** What `deploy` and `describe` show of a model. */
+export function summarize(name: string, model: Model): DeployResult['models'][number] {
+  const { sha256, bytes, profile } = model;
+  return { name, sha256, bytes, loadMs: profile.loadMs, runMs: profile.runMs, memoryBytes: profile.memoryBytes };
+}
+
+async function readManifest(folder: string): Promise<Manifest> {
+  const path = fileInside(folder, 'function.yaml');
+  if (path === null) {
+    throw new GpufaasError('BAD_PACKAGE', 'The package has no function.yaml.', {
+      suggestions: ['`gpufaas init NAME --template digits` makes a folder to start from.'],
+    });
+  }
+  const manifest = parseManifest(await readFile(path, 'utf8'), { source: 'function.yaml' });
+  if (manifest.handler !== null && fileInside(folder, manifest.handler) === null) {
+    throw new GpufaasError('BAD_PACKAGE', `The handler ${manifest.handler} is not in the package.`, {
+      suggestions: ['Check `handler` in function.yaml; the path is relative to its folder.'],
+    });
+  }
+  if (manifest.handler === null && Object.keys(manifest.models).length === 0) {
+    throw new GpufaasError('BAD_MANIFEST', 'function.yaml: declares neither a handler nor a model.', {
+      suggestions: ['Add `handler: handler.ts`, or a model under `models`.'],
+    });
+  }
+  // Folders of the package may have come without the right to write; the daemon must be able to remove them.
+  await chmod(folder, 0o700);
+  return manifest;
+}
+
+function warnAboutBatching(models: Readonly<Record<string, Model>>, report: (step: DeployStep) => void): void {
+  for (const [name, model] of Object.entries(models)) {
+    if (canBatch(model)) continue;
+    const message = `Batching is off for the model "${name}": it needs a free first dimension and fixed ones after it.`;
+    report({ type: 'step', step: 'warning', message });
+  }
+}
+
+async function bodyText(body: Uint8Array | AsyncIterable<Uint8Array>): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  if (body instanceof Uint8Array) parts.push(body);
+  else
+    for await (const part of body) {
+      if (bytes < 2048) parts.push(part);
+      bytes += part.byteLength;
+    }
+  return Buffer.concat(parts).toString('utf8').slice(0, 2048);
+}
+
+async function emptyFolder(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) await rm(join(folder, name), { recursive: true, force: true });
+}

@@ -1,0 +1,204 @@
+// The daemon as the gateway sees it: each verb of the Platform joined to the part that does it.
+
+import type { PlatformEvent } from '../api/events.ts';
+import type { FunctionDetail, FunctionSummary, StatusResponse } from '../api/schemas.ts';
+import type { Clock } from '../clock.ts';
+import { GpufaasError } from '../errors.ts';
+import type { Platform, ResidencyTarget, ServedFunction } from '../gateway/platform.ts';
+import type { Home } from '../home.ts';
+import type { FunctionStore } from '../store/functions.ts';
+import type { History } from '../store/history.ts';
+import type { Calls } from './calls.ts';
+import type { Catalog, Serving } from './catalog.ts';
+import { summarize, type Deployments } from './deployments.ts';
+import type { Dispatcher } from './dispatcher.ts';
+import type { EventBus } from './event-bus.ts';
+import type { Inventory } from './inventory.ts';
+import type { LogHub } from './log-hub.ts';
+import type { ModelLibrary } from './model-library.ts';
+
+export interface PlatformParts {
+  readonly version: string;
+  readonly policy: string;
+  readonly home: Home;
+  readonly clock: Clock;
+  readonly startedAtMs: number;
+  readonly store: FunctionStore;
+  readonly history: History;
+  readonly catalog: Catalog;
+  readonly dispatcher: Dispatcher;
+  readonly calls: Calls;
+  readonly deployments: Deployments;
+  readonly inventory: Inventory;
+  readonly library: ModelLibrary;
+  readonly logs: LogHub;
+  readonly events: EventBus;
+  readonly url: () => string;
+  readonly shutdown: (drainMs: number) => void;
+}
+
+/** The longest an explicit load or unload may take. */
+const RESIDENCY_TIMEOUT_MS = 120_000;
+/** Errors of a function that `describe` shows. */
+const ERRORS_SHOWN = 5;
+
+export function createPlatform(parts: PlatformParts): Platform {
+  const { catalog, dispatcher, calls, deployments, inventory, library, history, store, clock, events } = parts;
+
+  const ready = (): boolean => !calls.draining && dispatcher.devices().some(({ runner }) => runner.state === 'ready');
+
+  const targets = (name: string, target: ResidencyTarget): string[] => {
+    const serving = catalog.need(name);
+    if (target.device !== undefined) needDevice(target.device);
+    const models = Array.from(serving.models.values()).filter(
+      (model) => target.model === undefined || model.name === target.model,
+    );
+    if (target.model !== undefined && models.length === 0) {
+      throw new GpufaasError('MODEL_NOT_FOUND', `Function ${name} has no model "${target.model}".`);
+    }
+    return models.map((model) => model.key);
+  };
+
+  const needDevice = (id: string) => {
+    const found = dispatcher.devices().find(({ device }) => device.id === id);
+    if (found !== undefined) return found;
+    throw new GpufaasError('DEVICE_NOT_FOUND', `There is no device ${JSON.stringify(id.slice(0, 40))}.`, {
+      suggestions: ['`gpufaas devices` shows the devices there are.'],
+    });
+  };
+
+  const plugging = async (id: string, verb: 'plug' | 'unplug') => {
+    const { runner } = needDevice(id);
+    const act = runner[verb];
+    if (act === undefined) {
+      throw new GpufaasError('NOT_IMPLEMENTED', `Only an emulated device can be plugged and unplugged; ${id} is real.`, {
+        suggestions: ['Start the daemon with emulated devices: `gpufaas up --devices emulated:2@8GB`.'],
+      });
+    }
+    await act.call(runner);
+    return inventory.devices().find((device) => device.id === id)!;
+  };
+
+  const summary = (serving: Serving, counts: ReadonlyMap<string, number>): FunctionSummary => {
+    const quarantined = Array.from(serving.models.values()).some((model) => dispatcher.isQuarantined(model.key));
+    return {
+      name: serving.version.name,
+      version: serving.version.version,
+      status: quarantined ? 'quarantined' : 'ready',
+      models: Array.from(serving.models.keys()),
+      invocations: counts.get(serving.version.name) ?? 0,
+    };
+  };
+
+  const describe = (name: string): FunctionDetail => {
+    const serving = catalog.need(name);
+    const { version } = serving;
+    const devices = inventory.devices();
+    const errors = history.invocations({ function: name, limit: 200 }).filter((record) => record.errorCode !== null);
+    return {
+      ...summary(serving, history.counts()),
+      description: version.manifest.description,
+      url: `${parts.url()}/function/${name}`,
+      handler: version.manifest.handler,
+      createdAt: new Date(version.createdAtMs).toISOString(),
+      manifest: { ...version.manifest },
+      modelDetails: Array.from(serving.models.values(), ({ name: alias, key, model }) => ({
+        ...summarize(alias, model),
+        inputs: model.inputs.map((spec) => ({ ...spec, shape: [...spec.shape] })),
+        outputs: model.outputs.map((spec) => ({ ...spec, shape: [...spec.shape] })),
+        prepared: model.preparedPath !== null,
+        quarantined: dispatcher.isQuarantined(key),
+        residentOn: devices
+          .filter((device) => device.resident.some((resident) => resident.sha256 === model.sha256 && resident.state !== 'loading'))
+          .map((device) => device.id),
+        runMsByRows: model.profile.runMsByRows === undefined ? null : [...model.profile.runMsByRows],
+      })),
+      versions: store
+        .versions(name)
+        .map((row) => ({
+          version: row.version,
+          createdAt: new Date(row.createdAtMs).toISOString(),
+          serving: row.version === version.version,
+        })),
+      lastErrors: errors
+        .slice(0, ERRORS_SHOWN)
+        .map((record) => ({ at: record.arrivedAt, code: record.errorCode!, message: record.errorMessage ?? '', callId: record.id })),
+    };
+  };
+
+  const status = (): StatusResponse => {
+    const devices = inventory.devices();
+    const serving = devices.filter((device) => device.state === 'ready').length;
+    return {
+      status: calls.draining ? 'draining' : serving === devices.length ? 'ready' : serving > 0 ? 'degraded' : 'starting',
+      pid: process.pid,
+      url: parts.url(),
+      version: parts.version,
+      policy: parts.policy,
+      devices: devices.map(({ id, kind, name, state, memoryBytes, usedBytes }) => ({ id, kind, name, state, memoryBytes, usedBytes })),
+      uptimeMs: Math.round(clock.now() - parts.startedAtMs),
+      home: parts.home.root,
+      functions: catalog.all().length,
+      underWay: calls.underWay,
+      queued: dispatcher.view().queuedRequests,
+    };
+  };
+
+  return {
+    version: parts.version,
+    function: (name) => {
+      const serving = catalog.get(name);
+      return serving === undefined ? undefined : catalog.served(serving);
+    },
+    served: (): readonly ServedFunction[] => catalog.all().map((serving) => catalog.served(serving)),
+    live: () => true,
+    ready,
+    invoke: (call, signal) => calls.invoke(call, signal),
+    infer: (call, signal) => calls.infer(call, signal),
+    refused: (call) => calls.refused(call),
+    functions: async () => {
+      const counts = history.counts();
+      return catalog.all().map((serving) => summary(serving, counts)).sort((a, b) => (a.name < b.name ? -1 : 1));
+    },
+    describe: async (name) => describe(name),
+    deploy: (upload, report, signal) => deployments.deploy(upload, report, signal),
+    rollback: (name, version) => deployments.rollback(name, version),
+    remove: (name) => deployments.remove(name),
+    logs: (name, query, signal) => {
+      catalog.need(name);
+      return parts.logs.read(name, query, signal);
+    },
+    load: async (name, target, signal) => {
+      for (const key of targets(name, target)) await dispatcher.load(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
+      return inventory.ps();
+    },
+    unload: async (name, target, signal) => {
+      for (const key of targets(name, target)) await dispatcher.unload(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
+      return inventory.ps();
+    },
+    pin: async (name, pinned) => {
+      catalog.need(name);
+      store.setPinned(name, pinned);
+      catalog.setPinned(name, pinned);
+      if (pinned) for (const key of targets(name, {})) await dispatcher.load(key, null, RESIDENCY_TIMEOUT_MS);
+      return inventory.ps();
+    },
+    ps: () => inventory.ps(),
+    devices: () => inventory.devices(),
+    plug: (id) => plugging(id, 'plug'),
+    unplug: (id) => plugging(id, 'unplug'),
+    status,
+    invocations: async (query) => history.invocations(query),
+    invocation: async (id) => {
+      const record = history.invocation(id);
+      if (record !== null) return record;
+      throw new GpufaasError('CALL_NOT_FOUND', 'There is no invocation with this id in the history.', {
+        suggestions: ['The history is bounded; the id is in the X-Call-Id header of every answer.'],
+      });
+    },
+    models: async () => library.list(),
+    removeModel: (sha256) => library.remove(sha256),
+    shutdown: (drainMs) => parts.shutdown(drainMs),
+    subscribe: (listener: (event: PlatformEvent) => void) => events.subscribe(listener),
+  };
+}
