@@ -169,12 +169,16 @@ export interface SchedulerOptions {
   /** Requests waiting anywhere (global and local queues). */
   readonly maxQueuedRequests?: number;
   readonly maxQueuedBytes?: number;
+  /** How long a lost device may take to come back before requests are refused for want of it (default 30,000). */
+  readonly deviceGraceMs?: number;
   /** lalbo3's limit of skips. */
   readonly skipLimit?: number;
   /** Loads under way on the whole machine at once. */
   readonly loadLanes?: number;
   /** Mechanisms of `locality` that are switched off, by name. */
   readonly disable?: readonly string[];
+  /** `locality`: models may be loaded into free memory before anyone asked for them (default false). */
+  readonly preload?: boolean;
   /** Record a `Decision` with each run and load. */
   readonly explain?: boolean;
 }

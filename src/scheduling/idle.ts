@@ -1,0 +1,69 @@
+// The idle devices in the three orders that the policies ask for; each answer and each change is O(log n).
+
+import { IndexedHeap } from './heap.ts';
+import { IndexSet } from './index-set.ts';
+import { SLOT } from './state.ts';
+import type { DeviceState } from './state.ts';
+
+/** Devices that neither run nor load. */
+export class IdleDevices {
+  readonly #devices: readonly DeviceState[];
+  readonly #indices = new IndexSet();
+  /** Most free memory first; ties: fewest dispatches, then lowest index. */
+  readonly byFreeMemory = new IndexedHeap<DeviceState>(SLOT.first, hasMoreRoom);
+  /** Most dispatches first; ties to the lowest index. */
+  readonly byDispatches = new IndexedHeap<DeviceState>(
+    SLOT.second,
+    (a, b) => a.dispatches > b.dispatches || (a.dispatches === b.dispatches && a.index < b.index),
+  );
+
+  /** `devices[i]` is the device of index i; the array may grow. */
+  constructor(devices: readonly DeviceState[]) {
+    this.#devices = devices;
+  }
+
+  get size(): number {
+    return this.#indices.size;
+  }
+
+  add(device: DeviceState): void {
+    this.#indices.add(device.index);
+    this.byFreeMemory.put(device);
+    this.byDispatches.put(device);
+  }
+
+  delete(device: DeviceState): void {
+    this.#indices.delete(device.index);
+    this.byFreeMemory.remove(device);
+    this.byDispatches.remove(device);
+  }
+
+  /** To be called when the held bytes of a device changed. */
+  memoryChanged(device: DeviceState): void {
+    if (this.byFreeMemory.has(device)) this.byFreeMemory.put(device);
+  }
+
+  /** The idle device of the lowest index that is not below `from`. */
+  atOrAfter(from: number): DeviceState | undefined {
+    const index = this.#indices.next(from);
+    return index < 0 ? undefined : this.#devices[index];
+  }
+
+  /** Of the idle devices that could hold so many bytes, the one with the most free memory. */
+  mostFree(bytes: number): DeviceState | undefined {
+    const tooSmall: DeviceState[] = [];
+    let device = this.byFreeMemory.top();
+    while (device !== undefined && !device.canHold(bytes)) {
+      tooSmall.push(device);
+      this.byFreeMemory.remove(device);
+      device = this.byFreeMemory.top();
+    }
+    for (const each of tooSmall) this.byFreeMemory.put(each);
+    return device;
+  }
+}
+
+function hasMoreRoom(a: DeviceState, b: DeviceState): boolean {
+  if (a.freeBytes !== b.freeBytes) return a.freeBytes > b.freeBytes;
+  return a.dispatches < b.dispatches || (a.dispatches === b.dispatches && a.index < b.index);
+}

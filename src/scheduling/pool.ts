@@ -1,0 +1,377 @@
+// The machine as the policies see it: models, devices, the global queue, and the verbs that place requests. Every verb
+// keeps the books (queue bounds, bytes, uses, who is idle) and appends to the list of actions of this decision.
+
+import { explain } from './explain.ts';
+import { IndexedHeap } from './heap.ts';
+import { IdleDevices } from './idle.ts';
+import { IndexSet } from './index-set.ts';
+import { isEarlier } from './request-list.ts';
+import { Residency } from './residency.ts';
+import { SLOT } from './state.ts';
+import type { Copy, DeviceState, Load, ModelState, RequestState } from './state.ts';
+import type { Decision, DecisionReason, DeviceId, ModelId, RequestId, SchedulerAction } from './types.ts';
+
+type Rejection = Extract<SchedulerAction, { readonly type: 'reject' }>['code'];
+
+/** Told of every request that joins or leaves the global queue. */
+export interface QueueWatcher {
+  /** A request joined the global queue; `returned` if a failure put it back. */
+  queued?(request: RequestState): void;
+  /** A request left the global queue, whatever became of it. */
+  left?(request: RequestState): void;
+}
+
+/** All state of one scheduler. Policies read it freely and change it only through the verbs. */
+export class Pool {
+  nowMs = 0;
+  /** Models by id, removed ones included until their last copy and request are gone. */
+  readonly models = new Map<ModelId, ModelState>();
+  /** By index; lost devices keep their place. */
+  readonly devices: DeviceState[] = [];
+  readonly devicesById = new Map<DeviceId, DeviceState>();
+  readonly requests = new Map<RequestId, RequestState>();
+  readonly idle = new IdleDevices(this.devices);
+  readonly residency: Residency;
+  /** Waiting anywhere: in the global queue, in local queues, for their own load. */
+  queuedRequests = 0;
+  queuedBytes = 0;
+  /** Loads under way on the whole machine. */
+  loadsUnderWay = 0;
+  /** Goes up when a model that fitted nowhere may fit now, or the other way round. */
+  capacityVersion = 0;
+  /** The policy's own books; set once by the core. */
+  watcher: QueueWatcher = {};
+
+  readonly #actions: SchedulerAction[] = [];
+  readonly #explain: boolean;
+  readonly #loadLanes: number;
+  readonly #waiting = new IndexedHeap<ModelState>(SLOT.first, (a, b) =>
+    isEarlier(a.waiting.head()!, b.waiting.head()!),
+  );
+  readonly #aside: ModelState[] = [];
+  /** Devices with requests bound to them that could start now. */
+  readonly #serving = new IndexSet();
+  readonly #deadlines = new IndexedHeap<RequestState>(SLOT.first, (a, b) => a.deadlineAtMs! < b.deadlineAtMs!);
+  #nextRun = 0;
+
+  constructor(options: { readonly explain?: boolean; readonly loadLanes?: number }) {
+    this.#explain = options.explain ?? false;
+    this.#loadLanes = options.loadLanes ?? Infinity;
+    this.residency = new Residency(this.idle, (copy, reason) =>
+      this.#actions.push({ type: 'evict', device: copy.device.id, model: copy.model.id, reason }),
+    );
+  }
+
+  /** The earliest waiting request that was not set aside. */
+  head(): RequestState | undefined {
+    return this.#waiting.top()?.waiting.head();
+  }
+
+  /** False while the bound on loads under way on the whole machine is reached. */
+  get hasLoadLane(): boolean {
+    return this.loadsUnderWay < this.#loadLanes;
+  }
+
+  /** True if the device could serve the model at all now: it holds it, or a load may start and its memory be had. */
+  canServe(device: DeviceState, model: ModelState): boolean {
+    return device.copies.has(model) || (this.hasLoadLane && device.canHold(model.memoryBytes));
+  }
+
+  /** Models with waiting requests, in no particular order, those set aside left out. */
+  get waitingModels(): readonly ModelState[] {
+    return this.#waiting.items;
+  }
+
+  isSetAside(model: ModelState): boolean {
+    return model.waiting.size > 0 && !this.#waiting.has(model);
+  }
+
+  /** Lets the requests of a model that can't be placed now wait without holding up others, until the next decision. */
+  setAside(model: ModelState): void {
+    if (this.#waiting.remove(model)) this.#aside.push(model);
+  }
+
+  /** Ends the setting aside; returns the models concerned. */
+  restoreAside(): ModelState[] {
+    const models = this.#aside.splice(0);
+    for (const model of models) if (model.waiting.size > 0) this.#waiting.put(model);
+    return models;
+  }
+
+  /** Hands the request to an idle device: a hit if it holds the model, else a miss that binds the request to the load. */
+  dispatch(request: RequestState, device: DeviceState, reason: DecisionReason): void {
+    const copy = device.copies.get(request.model);
+    if (copy?.state === 'ready') {
+      this.run([request], copy, reason);
+      return;
+    }
+    const decision = this.#decision(request.model, reason);
+    this.#leave(request);
+    request.state = 'bound';
+    request.device = device;
+    device.dispatches++;
+    this.#startLoad(request.model, device, request, [request], reason, decision);
+  }
+
+  /** Appends the request to the local queue of a busy device that holds its model. */
+  bind(request: RequestState, device: DeviceState, reason: DecisionReason): void {
+    request.boundDecision = this.#decision(request.model, reason);
+    this.#leave(request);
+    request.state = 'bound';
+    request.device = device;
+    request.boundReason = reason;
+    request.boundRunMs = request.model.runMsOf(request.rows);
+    device.local.add(request);
+    device.localRunMs += request.boundRunMs;
+    this.residency.retain(device.copies.get(request.model)!);
+    if (device.idle) this.#serving.add(device.index);
+  }
+
+  /** Starts a load that binds nobody; the device must be able to take it (`canHold`, no other load under way). */
+  load(model: ModelState, device: DeviceState, request: RequestState | null, reason: DecisionReason): Copy {
+    const copy = this.#startLoad(model, device, request, [], reason, this.#decision(model, reason));
+    copy.loadedFor = request;
+    return copy;
+  }
+
+  /** Runs waiting requests as one batch on a copy that is ready; its device must not be running. */
+  run(requests: readonly RequestState[], copy: Copy, reason: DecisionReason): void {
+    const decision = this.#decision(copy.model, reason);
+    for (const request of requests) this.#leave(request);
+    copy.device.dispatches++;
+    const isMiss = copy.loadedFor !== null && requests.includes(copy.loadedFor);
+    this.#startRun(requests, copy, isMiss ? 'miss' : 'hit', reason, decision);
+  }
+
+  evict(copy: Copy, reason: DecisionReason): void {
+    this.residency.evict(copy, reason);
+  }
+
+  /** Ends a request that was not started, with a reason for its caller. */
+  reject(request: RequestState, code: Rejection, retryAfterMs?: number): void {
+    this.withdraw(request);
+    this.refuse(request.id, code, retryAfterMs);
+  }
+
+  /** Answers a request that was never let in. */
+  refuse(request: RequestId, code: Rejection, retryAfterMs?: number): void {
+    this.#actions.push({ type: 'reject', request, code, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+  }
+
+  /** A request comes into the global queue: a new one, or one that a failure returned to its old place. */
+  enqueue(request: RequestState): void {
+    request.state = 'waiting';
+    request.device = null;
+    const { model } = request;
+    this.requests.set(request.id, request);
+    this.queuedRequests++;
+    this.queuedBytes += request.bytes;
+    request.node = model.waiting.insert(request);
+    if (model.waiting.head() === request) this.#waiting.put(model);
+    if (request.deadlineAtMs !== undefined) this.#deadlines.put(request);
+    this.watcher.queued?.(request);
+  }
+
+  /** After a failure: back to its old place in the global queue. The caller has undone its binding. */
+  requeue(request: RequestState): void {
+    if (request.state === 'bound') this.#unqueue(request);
+    request.returned = true;
+    if (request.model.barred) {
+      this.forget(request);
+      this.refuse(request.id, 'QUARANTINED');
+      return;
+    }
+    this.enqueue(request);
+  }
+
+  /** Takes a request that has not started out of wherever it waits, for good. */
+  withdraw(request: RequestState): void {
+    const { device } = request;
+    if (request.state === 'waiting') this.#leave(request);
+    else if (request.state === 'bound') this.unbind(request);
+    else return;
+    this.#unqueue(request);
+    this.forget(request);
+    if (device !== null) this.settle(device);
+  }
+
+  /** Undoes the binding of a request to a device or its load; the caller puts it somewhere else. */
+  unbind(request: RequestState): void {
+    const device = request.device!;
+    if (device.local.delete(request)) {
+      device.localRunMs -= request.boundRunMs;
+      this.residency.release(device.copies.get(request.model)!, this.nowMs);
+    } else {
+      const load = device.load ?? device.loaded;
+      const at = load?.waiting.indexOf(request) ?? -1;
+      if (at >= 0) {
+        load!.waiting.splice(at, 1);
+        device.busyUntilMs -= request.model.runMsOf(request.rows);
+      }
+    }
+    this.residency.freeAtChanged(device);
+    request.device = null;
+  }
+
+  /** A request has ended. */
+  forget(request: RequestState): void {
+    request.state = 'ended';
+    this.#deadlines.remove(request);
+    this.requests.delete(request.id);
+  }
+
+  /** Brings the lists of idle and of serving devices up to date after anything on the device ended. */
+  settle(device: DeviceState): void {
+    if (!device.present) {
+      this.idle.delete(device);
+      this.#serving.delete(device.index);
+      return;
+    }
+    if (device.loaded !== null && device.loaded.waiting.length === 0) this.#dropLoaded(device);
+    if (!device.idle) {
+      if (device.loaded !== null && device.run === null) this.#serving.add(device.index);
+      return;
+    }
+    if (device.busyUntilMs > this.nowMs) {
+      device.busyUntilMs = this.nowMs;
+      this.residency.freeAtChanged(device);
+    }
+    if (device.local.size > 0) this.#serving.add(device.index);
+    this.idle.add(device);
+    this.residency.deviceIdle(device);
+  }
+
+  /** Idle devices, by index, start what is bound to them: first the request of a load that ended, then the local queue. */
+  serveBound(): void {
+    for (let index = this.#serving.next(0); index >= 0; index = this.#serving.next(index + 1)) {
+      this.#serving.delete(index);
+      const device = this.devices[index]!;
+      if (device.run !== null) continue;
+      const { loaded } = device;
+      if (loaded !== null) {
+        device.loaded = null;
+        this.#startRun(loaded.waiting, loaded.copy, 'miss', loaded.reason, loaded.decision);
+        this.residency.release(loaded.copy, this.nowMs);
+      } else if (device.idle) {
+        for (const request of device.local) {
+          device.local.delete(request);
+          device.localRunMs -= request.boundRunMs;
+          device.dispatches++;
+          const copy = device.copies.get(request.model)!;
+          this.#startRun([request], copy, 'hit', request.boundReason, request.boundDecision);
+          this.residency.release(copy, this.nowMs);
+          break;
+        }
+      }
+    }
+  }
+
+  /** Waiting requests whose deadline has come. */
+  nextOverdue(): RequestState | undefined {
+    const request = this.#deadlines.top();
+    return request !== undefined && request.deadlineAtMs! <= this.nowMs ? request : undefined;
+  }
+
+  nextDeadlineMs(): number {
+    return this.#deadlines.top()?.deadlineAtMs ?? Infinity;
+  }
+
+  /** The actions since the last call. */
+  takeActions(): SchedulerAction[] {
+    return this.#actions.splice(0);
+  }
+
+  #startLoad(
+    model: ModelState,
+    device: DeviceState,
+    request: RequestState | null,
+    waiting: RequestState[],
+    reason: DecisionReason,
+    decision: Decision | undefined,
+  ): Copy {
+    this.residency.makeRoom(device, model.memoryBytes);
+    let expectedEndMs = this.nowMs + model.loadMs;
+    const copy = this.residency.add(model, device, this.nowMs);
+    device.load = { copy, waiting, request, expectedEndMs, reason, decision };
+    this.loadsUnderWay++;
+    for (const each of waiting) expectedEndMs += model.runMsOf(each.rows);
+    if (device.run === null) device.busyUntilMs = expectedEndMs;
+    this.residency.freeAtChanged(device);
+    this.idle.delete(device);
+    this.#actions.push({
+      type: 'load',
+      device: device.id,
+      model: model.id,
+      request: request?.id ?? null,
+      reason,
+      ...(decision === undefined ? {} : { decision }),
+    });
+    return copy;
+  }
+
+  #startRun(
+    requests: readonly RequestState[],
+    copy: Copy,
+    cache: 'hit' | 'miss',
+    reason: DecisionReason,
+    decision: Decision | undefined,
+  ): void {
+    const { device, model } = copy;
+    let rows = 0;
+    for (const request of requests) {
+      this.#unqueue(request);
+      this.#deadlines.remove(request);
+      request.state = 'running';
+      request.device = device;
+      rows += request.rows;
+    }
+    const expectedEndMs = this.nowMs + model.runMsOf(rows);
+    const run = this.#nextRun++;
+    device.run = { id: run, copy, requests, expectedEndMs };
+    device.busyUntilMs = expectedEndMs;
+    this.idle.delete(device);
+    this.residency.retain(copy);
+    this.residency.touch(copy);
+    this.residency.freeAtChanged(device);
+    if (cache === 'hit') copy.hits += requests.length;
+    copy.lastUsedAtMs = this.nowMs;
+    this.#actions.push({
+      type: 'run',
+      run,
+      device: device.id,
+      model: model.id,
+      requests: requests.map((request) => request.id),
+      cache,
+      reason,
+      ...(decision === undefined ? {} : { decision }),
+    });
+  }
+
+  #leave(request: RequestState): void {
+    const { model } = request;
+    const wasHead = model.waiting.head() === request;
+    model.waiting.remove(request.node!);
+    request.node = null;
+    if (wasHead && this.#waiting.has(model)) {
+      if (model.waiting.size > 0) this.#waiting.put(model);
+      else this.#waiting.remove(model);
+    }
+    this.watcher.left?.(request);
+  }
+
+  #unqueue(request: RequestState): void {
+    this.queuedRequests--;
+    this.queuedBytes -= request.bytes;
+  }
+
+  /** A load whose requests were all withdrawn has nothing more to do. */
+  #dropLoaded(device: DeviceState): void {
+    const { copy } = device.loaded as Load;
+    device.loaded = null;
+    this.residency.release(copy, this.nowMs);
+  }
+
+  #decision(model: ModelState, reason: DecisionReason): Decision | undefined {
+    return this.#explain ? explain(this.devices, model, reason, this.nowMs) : undefined;
+  }
+}

@@ -1,0 +1,201 @@
+// The device cache: which copy of which model is where, its bytes, who uses it, who goes first when room is needed.
+// Guarantees that held bytes always equal the sum of the copies and that nothing in use or pinned is ever evicted.
+
+import { IndexedHeap } from './heap.ts';
+import type { IdleDevices } from './idle.ts';
+import { Copy, SLOT } from './state.ts';
+import type { DeviceState, ModelState } from './state.ts';
+import type { DecisionReason } from './types.ts';
+
+/** Told of every copy that comes and goes; the policy's own indexes live on this. */
+export interface ResidencyWatcher {
+  added?(copy: Copy): void;
+  removed?(copy: Copy): void;
+}
+
+/** All copies on all devices. */
+export class Residency {
+  readonly #idle: IdleDevices;
+  readonly #onEvict: (copy: Copy, reason: DecisionReason) => void;
+  readonly #expiring = new IndexedHeap<Copy>(SLOT.third, (a, b) => a.expiresAtMs < b.expiresAtMs);
+  readonly #unwanted = new Set<Copy>();
+  watcher: ResidencyWatcher = {};
+
+  /** `onEvict` is told of evictions, not of copies that went with their device or whose load failed. */
+  constructor(idle: IdleDevices, onEvict: (copy: Copy, reason: DecisionReason) => void) {
+    this.#idle = idle;
+    this.#onEvict = onEvict;
+  }
+
+  /** Accounts a copy from the start of its load on; it counts as in use until `release`. */
+  add(model: ModelState, device: DeviceState, nowMs: number): Copy {
+    const copy = new Copy(model, device, nowMs);
+    model.copies.set(device, copy);
+    device.copies.set(model, copy);
+    device.heldBytes += copy.bytes;
+    device.fixedBytes += copy.bytes;
+    if (model.pinned) device.pinnedBytes += copy.bytes;
+    copy.uses = 1;
+    device.highestKeyMs = Math.max(device.highestKeyMs, copy.freeAtMs);
+    model.copiesByFreeAt.put(copy);
+    if (device.idle) model.idleCopies.put(copy);
+    else device.aside.push(copy);
+    this.#idle.memoryChanged(device);
+    this.watcher.added?.(copy);
+    return copy;
+  }
+
+  /** Forgets a copy: evicted, failed to load, or gone with its device. */
+  remove(copy: Copy): void {
+    const { model, device } = copy;
+    if (!copy.evictable) device.fixedBytes -= copy.bytes;
+    if (model.pinned) device.pinnedBytes -= copy.bytes;
+    device.heldBytes -= copy.bytes;
+    copy.gone = true;
+    model.copies.delete(device);
+    device.copies.delete(model);
+    model.idleCopies.remove(copy);
+    model.copiesByFreeAt.remove(copy);
+    this.#expiring.remove(copy);
+    this.#unwanted.delete(copy);
+    this.#idle.memoryChanged(device);
+    this.watcher.removed?.(copy);
+  }
+
+  evict(copy: Copy, reason: DecisionReason): void {
+    this.remove(copy);
+    this.#onEvict(copy, reason);
+  }
+
+  retain(copy: Copy): void {
+    if (copy.evictable) copy.device.fixedBytes += copy.bytes;
+    copy.uses++;
+    this.#expiring.remove(copy);
+  }
+
+  /** The use ends; keep-alive counts from here. */
+  release(copy: Copy, nowMs: number): void {
+    copy.uses--;
+    copy.lastUsedAtMs = nowMs;
+    if (copy.evictable) copy.device.fixedBytes -= copy.bytes;
+    if (copy.uses === 0) this.#watchKeepAlive(copy, nowMs);
+  }
+
+  /** Makes the copy the most recent of its device. */
+  touch(copy: Copy): void {
+    copy.device.copies.delete(copy.model);
+    copy.device.copies.set(copy.model, copy);
+  }
+
+  setPinned(model: ModelState, pinned: boolean): void {
+    if (model.pinned === pinned) return;
+    for (const copy of model.copies.values()) {
+      copy.device.pinnedBytes += pinned ? copy.bytes : -copy.bytes;
+      if (copy.uses === 0) copy.device.fixedBytes += pinned ? copy.bytes : -copy.bytes;
+    }
+    model.pinned = pinned;
+  }
+
+  /** Takes over a measured size; the device may then hold more than it has, until `trim`. */
+  resize(copy: Copy, bytes: number): void {
+    const change = bytes - copy.bytes;
+    if (!copy.evictable) copy.device.fixedBytes += change;
+    if (copy.model.pinned) copy.device.pinnedBytes += change;
+    copy.device.heldBytes += change;
+    copy.bytes = bytes;
+    this.#idle.memoryChanged(copy.device);
+  }
+
+  /** Evicts one by one, least recent first, until so many bytes are free; the caller has asked `canHold`. */
+  makeRoom(device: DeviceState, bytes: number): void {
+    if (device.freeBytes >= bytes) return;
+    for (const copy of device.copies.values()) {
+      if (!copy.evictable) continue;
+      this.evict(copy, 'capacity');
+      if (device.freeBytes >= bytes) return;
+    }
+  }
+
+  /** The copy on the idle device of the lowest index. */
+  idleCopy(model: ModelState): Copy | undefined {
+    for (;;) {
+      const copy = model.idleCopies.top();
+      if (copy === undefined || copy.device.idle) return copy;
+      // Put back when its device is idle again: at most once per busy period, so never dearer than keeping it up to date.
+      model.idleCopies.remove(copy);
+      copy.device.aside.push(copy);
+    }
+  }
+
+  /** The copy whose device is free first, ties to the lowest index. */
+  firstFreeCopy(model: ModelState): Copy | undefined {
+    for (;;) {
+      const copy = model.copiesByFreeAt.top();
+      if (copy === undefined || copy.freeAtMs === copy.device.freeAtMs) return copy;
+      copy.freeAtMs = copy.device.freeAtMs;
+      copy.device.highestKeyMs = Math.max(copy.device.highestKeyMs, copy.freeAtMs);
+      model.copiesByFreeAt.put(copy);
+    }
+  }
+
+  deviceIdle(device: DeviceState): void {
+    for (const copy of device.aside) if (!copy.gone) copy.model.idleCopies.put(copy);
+    device.aside.length = 0;
+  }
+
+  /** To be called when `freeAtMs` may have gone down: keys must stay lower bounds. */
+  freeAtChanged(device: DeviceState): void {
+    if (device.freeAtMs >= device.highestKeyMs) return;
+    for (const copy of device.copies.values()) {
+      copy.freeAtMs = Math.min(copy.freeAtMs, device.freeAtMs);
+      copy.model.copiesByFreeAt.put(copy);
+    }
+    device.highestKeyMs = device.freeAtMs;
+  }
+
+  /** To be evicted as soon as nothing uses it. */
+  unwant(copy: Copy): void {
+    copy.unwanted = true;
+    this.#unwanted.add(copy);
+  }
+
+  /** Takes back `unwant`. */
+  want(copy: Copy): void {
+    copy.unwanted = false;
+    this.#unwanted.delete(copy);
+  }
+
+  /** What requests wait for counts as used. */
+  evictUnwanted(): void {
+    for (const copy of this.#unwanted) {
+      if (copy.evictable && copy.model.waiting.size === 0)
+        this.evict(copy, copy.model.removed ? 'removed' : 'requested');
+    }
+  }
+
+  /** Evicts what was not used for its keep-alive; what requests wait for counts as used. */
+  evictExpired(nowMs: number): void {
+    for (
+      let copy = this.#expiring.top();
+      copy !== undefined && copy.expiresAtMs <= nowMs;
+      copy = this.#expiring.top()
+    ) {
+      if (copy.evictable && copy.model.waiting.size === 0) this.evict(copy, 'keep-alive');
+      else {
+        this.#expiring.remove(copy);
+        this.#watchKeepAlive(copy, nowMs);
+      }
+    }
+  }
+
+  nextExpiryMs(): number {
+    return this.#expiring.top()?.expiresAtMs ?? Infinity;
+  }
+
+  #watchKeepAlive(copy: Copy, fromMs: number): void {
+    if (copy.model.keepAliveMs === undefined) return;
+    // Looked at again no sooner than 1 ms from now, so that a keep-alive of 0 can't make the driver spin.
+    copy.expiresAtMs = fromMs + Math.max(1, copy.model.keepAliveMs);
+    this.#expiring.put(copy);
+  }
+}

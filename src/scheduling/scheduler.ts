@@ -1,0 +1,189 @@
+// The scheduling core: events in, actions out. It knows no clock, no device and no randomness; the daemon and the
+// simulator drive the same code. The policy only chooses; bounds, failures and bookkeeping are here and in the pool.
+
+import { GpufaasError } from '../errors.ts';
+import { Intake } from './intake.ts';
+import { Pool } from './pool.ts';
+import { lalb } from './policies/lalb.ts';
+import { lalbo3 } from './policies/lalbo3.ts';
+import { lb } from './policies/lb.ts';
+import type { Policy, PolicyInstance } from './policy.ts';
+import { deviceAdded, deviceLost, loadFailed, loadFinished, runFailed, runFinished } from './progress.ts';
+import { ModelState } from './state.ts';
+import type { SchedulerAction, SchedulerEvent, SchedulerOptions, SchedulerView, SchedulingCore } from './types.ts';
+import { viewOf } from './view.ts';
+import { Wishes } from './wishes.ts';
+
+/** The policies that come with the product. */
+export const POLICIES: readonly Policy[] = [lb, lalb, lalbo3];
+
+/** The policy of that name; throws USAGE with the known names for any other. */
+export function policyNamed(name: string): Policy {
+  const policy = POLICIES.find((each) => each.name === name);
+  if (policy !== undefined) return policy;
+  const known = POLICIES.map((each) => each.name).join(', ');
+  throw new GpufaasError('USAGE', `There is no policy named ${JSON.stringify(name)}.`, {
+    suggestions: [`Choose one of: ${known}.`, 'Or give the path of a module that exports a policy (docs/policies.md).'],
+  });
+}
+
+/** A scheduler with no devices and no models; `policy` overrides `options.policy`, which is else looked up by name. */
+export function createScheduler(
+  options: SchedulerOptions,
+  policy: Policy = policyNamed(options.policy),
+): SchedulingCore {
+  return new Scheduler(options, policy);
+}
+
+class Scheduler implements SchedulingCore {
+  readonly #pool: Pool;
+  readonly #policy: Policy;
+  readonly #instance: PolicyInstance;
+  readonly #intake: Intake;
+  readonly #wishes: Wishes;
+  readonly #removed = new Set<ModelState>();
+  #modelCount = 0;
+
+  constructor(options: SchedulerOptions, policy: Policy) {
+    this.#policy = policy;
+    this.#pool = new Pool(options);
+    this.#instance = policy.create(this.#pool, options);
+    this.#pool.watcher = this.#instance;
+    this.#intake = new Intake(this.#pool, options);
+    this.#wishes = new Wishes(this.#pool, policy.overlaps === true);
+  }
+
+  apply(nowMs: number, event: SchedulerEvent): void {
+    const pool = this.#pool;
+    pool.nowMs = nowMs;
+    switch (event.type) {
+      case 'submitted':
+        return this.#intake.submit(event.request);
+      case 'run-finished':
+        return runFinished(pool, event.device, event.run);
+      case 'run-failed':
+        return runFailed(pool, event.device, event.run, event.retry);
+      case 'load-finished':
+        return loadFinished(pool, event.device, event.model, event.memoryBytes);
+      case 'load-failed':
+        return loadFailed(pool, event.device, event.model, event.retry);
+      case 'cancelled': {
+        const request = pool.requests.get(event.request);
+        if (request !== undefined) pool.withdraw(request);
+        return;
+      }
+      case 'device-added':
+        if (deviceAdded(pool, event.device)) this.#intake.deviceCame(pool.devicesById.get(event.device.id)!);
+        return;
+      case 'device-lost': {
+        const device = deviceLost(pool, event.device);
+        if (device !== undefined) this.#intake.deviceWent(device);
+        return;
+      }
+      default:
+        this.#applyToModel(event);
+    }
+  }
+
+  decide(nowMs: number): SchedulerAction[] {
+    const pool = this.#pool;
+    pool.nowMs = nowMs;
+    this.#intake.expire();
+    pool.residency.evictUnwanted();
+    pool.serveBound();
+    this.#wishes.fulfil();
+    this.#instance.place(nowMs);
+    this.#intake.rejectMisfits(pool.restoreAside());
+    pool.residency.evictExpired(nowMs);
+    for (const model of this.#removed) {
+      if (model.copies.size > 0 || model.waiting.size > 0) continue;
+      this.#removed.delete(model);
+      pool.models.delete(model.id);
+    }
+    return pool.takeActions();
+  }
+
+  nextWakeMs(): number | null {
+    const wakeMs = Math.min(
+      this.#intake.nextWakeMs(),
+      this.#pool.residency.nextExpiryMs(),
+      this.#instance.nextWakeMs?.() ?? Infinity,
+    );
+    return wakeMs === Infinity ? null : wakeMs;
+  }
+
+  view(): SchedulerView {
+    return viewOf(this.#pool, this.#policy.name);
+  }
+
+  #applyToModel(event: Extract<SchedulerEvent, { readonly model: unknown }>): void {
+    const pool = this.#pool;
+    if (event.type === 'model-added') return this.#addModel(event.model);
+    if (event.type === 'load-finished' || event.type === 'load-failed') return;
+    const model = pool.models.get(event.model);
+    if (model === undefined) return;
+    const named = 'device' in event && event.device !== undefined ? pool.devicesById.get(event.device) : null;
+    switch (event.type) {
+      case 'model-removed':
+        model.removed = true;
+        this.#removed.add(model);
+        pool.residency.setPinned(model, false);
+        for (const copy of model.copies.values()) pool.residency.unwant(copy);
+        return;
+      case 'model-observed':
+        return observe(model, event);
+      case 'load-requested':
+        if (named !== undefined) this.#wishes.add(model, named);
+        return;
+      case 'unload-requested':
+        if (named === undefined || model.pinned) return;
+        this.#wishes.drop(model, named);
+        for (const copy of model.copies.values()) {
+          if (named === null || copy.device === named) pool.residency.unwant(copy);
+        }
+        return;
+      case 'pinned':
+        pool.residency.setPinned(model, event.pinned);
+        pool.capacityVersion++;
+        return;
+      case 'barred':
+        model.barred = event.barred;
+        if (event.barred) this.#intake.bar(model);
+        return;
+      case 'hinted':
+        return this.#instance.hinted?.(model);
+    }
+  }
+
+  #addModel(spec: Extract<SchedulerEvent, { readonly type: 'model-added' }>['model']): void {
+    const known = this.#pool.models.get(spec.id);
+    if (known === undefined) {
+      this.#pool.models.set(spec.id, new ModelState(this.#modelCount++, spec));
+      return;
+    }
+    known.removed = false;
+    this.#removed.delete(known);
+    known.keepAliveMs = spec.keepAliveMs;
+    known.batching = spec.batching;
+    for (const copy of known.copies.values()) this.#pool.residency.want(copy);
+    observe(known, spec);
+  }
+}
+
+function observe(
+  model: ModelState,
+  seen: {
+    readonly memoryBytes?: number;
+    readonly loadMs?: number;
+    readonly runMs?: number;
+    readonly runMsByRows?: readonly number[];
+  },
+): void {
+  if (seen.memoryBytes !== undefined) model.memoryBytes = seen.memoryBytes;
+  if (seen.loadMs !== undefined) model.loadMs = seen.loadMs;
+  if (seen.runMs !== undefined) model.runMs = seen.runMs;
+  if (seen.runMsByRows !== undefined && model.batching !== undefined) {
+    model.batching = { ...model.batching, runMsByRows: seen.runMsByRows };
+  }
+  model.fitsVersion = -1;
+}

@@ -1,0 +1,223 @@
+// What the core remembers: models, devices, the copies of models on devices, requests, runs and loads. Only the pool
+// changes these objects; policies read them.
+
+import { IndexedHeap } from './heap.ts';
+import { RequestList } from './request-list.ts';
+import type { ListNode } from './request-list.ts';
+import type { BatchingSpec, Decision, DecisionReason, DeviceId, ModelId, ModelSpec, RequestId } from './types.ts';
+
+/** The slots of `heapAt`, one for each heap an object may be in. */
+export const SLOT = { first: 0, second: 1, third: 2 } as const;
+
+/** A model that may be asked for, with its copies and its waiting requests. */
+export class ModelState {
+  readonly heapAt: number[] = [-1, -1];
+  readonly id: ModelId;
+  /** Dense, in order of registration. */
+  readonly index: number;
+  memoryBytes: number;
+  loadMs: number;
+  runMs: number;
+  batching: BatchingSpec | undefined;
+  keepAliveMs: number | undefined;
+  pinned = false;
+  barred = false;
+  removed = false;
+  /** The state of the machine (`Pool.capacityVersion`) for which it was last found to fit somewhere. */
+  fitsVersion = -1;
+  /** Waiting in the global queue, earliest first. */
+  readonly waiting = new RequestList<RequestState>();
+  /** Its copies, loading ones included, by device. */
+  readonly copies = new Map<DeviceState, Copy>();
+  /** Copies on idle devices by device index; may also hold copies on busy ones, which are put aside when met. */
+  readonly idleCopies = new IndexedHeap<Copy>(SLOT.first, (a, b) => a.device.index < b.device.index);
+  /** All copies by a lower bound of when their device is free, brought up to date when met. */
+  readonly copiesByFreeAt = new IndexedHeap<Copy>(
+    SLOT.second,
+    (a, b) => a.freeAtMs < b.freeAtMs || (a.freeAtMs === b.freeAtMs && a.device.index < b.device.index),
+  );
+
+  constructor(index: number, spec: ModelSpec) {
+    this.index = index;
+    this.id = spec.id;
+    this.memoryBytes = spec.memoryBytes;
+    this.loadMs = spec.loadMs;
+    this.runMs = spec.runMs;
+    this.batching = spec.batching;
+    this.keepAliveMs = spec.keepAliveMs;
+  }
+
+  /** The expected time of one run over so many rows, in milliseconds. */
+  runMsOf(rows: number): number {
+    const byRows = this.batching?.runMsByRows;
+    if (byRows === undefined || byRows.length === 0) return this.runMs;
+    return byRows[Math.min(rows, byRows.length) - 1] ?? this.runMs;
+  }
+}
+
+/** One model on one device, from the start of its load until its eviction. */
+export class Copy {
+  readonly heapAt: number[] = [-1, -1, -1];
+  readonly model: ModelState;
+  readonly device: DeviceState;
+  bytes: number;
+  state: 'loading' | 'ready' = 'loading';
+  /** Runs under way, requests bound to it, and the load itself: while above 0 it is not evicted. */
+  uses = 0;
+  hits = 0;
+  loadedAtMs: number;
+  lastUsedAtMs: number;
+  /** The key in `copiesByFreeAt`. */
+  freeAtMs: number;
+  /** When its keep-alive wants to be looked at. */
+  expiresAtMs = Infinity;
+  /** An operator asked for its eviction. */
+  unwanted = false;
+  /** The request a load without a bound request was started for, until it ran. */
+  loadedFor: RequestState | null = null;
+  gone = false;
+
+  constructor(model: ModelState, device: DeviceState, nowMs: number) {
+    this.model = model;
+    this.device = device;
+    this.bytes = model.memoryBytes;
+    this.loadedAtMs = nowMs;
+    this.lastUsedAtMs = nowMs;
+    this.freeAtMs = device.freeAtMs;
+  }
+
+  /** True if nothing forbids its eviction now. */
+  get evictable(): boolean {
+    return this.uses === 0 && !this.model.pinned;
+  }
+}
+
+/** A run under way. */
+export interface Run {
+  readonly id: number;
+  readonly copy: Copy;
+  readonly requests: readonly RequestState[];
+  readonly expectedEndMs: number;
+}
+
+/** A load under way, or ended with requests that are to run first of all. */
+export interface Load {
+  readonly copy: Copy;
+  /** Bound to it: dispatched with this load as a miss. */
+  readonly waiting: RequestState[];
+  /** The request named in the action. */
+  readonly request: RequestState | null;
+  readonly expectedEndMs: number;
+  readonly reason: DecisionReason;
+  readonly decision: Decision | undefined;
+}
+
+/** A device, present or lost; its index stays its own. */
+export class DeviceState {
+  readonly heapAt: number[] = [-1, -1, -1];
+  readonly index: number;
+  readonly id: DeviceId;
+  memoryBytes: number;
+  overlap: boolean;
+  present = true;
+  /** When it was lost, while it is not present. */
+  lostAtMs = 0;
+  heldBytes = 0;
+  /** Of the held bytes, those that no eviction can free now (pinned or in use). */
+  fixedBytes = 0;
+  /** Of the held bytes, those of pinned models. */
+  pinnedBytes = 0;
+  /** Least recently dispatched first. */
+  readonly copies = new Map<ModelState, Copy>();
+  run: Run | null = null;
+  load: Load | null = null;
+  /** A load that ended and whose requests have not started: they come before all else. */
+  loaded: Load | null = null;
+  /** Requests bound to this device, in order of binding. */
+  readonly local = new Set<RequestState>();
+  localRunMs = 0;
+  /** When what it does now is expected to end. */
+  busyUntilMs = 0;
+  /** No copy's key in `copiesByFreeAt` is above this. */
+  highestKeyMs = 0;
+  dispatches = 0;
+  /** Copies put aside from `idleCopies` because the device was busy. */
+  readonly aside: Copy[] = [];
+
+  constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean) {
+    this.index = index;
+    this.id = id;
+    this.memoryBytes = memoryBytes;
+    this.overlap = overlap;
+  }
+
+  get freeBytes(): number {
+    return this.memoryBytes - this.heldBytes;
+  }
+
+  /** Neither runs nor loads nor is about to. */
+  get idle(): boolean {
+    return this.run === null && this.load === null && this.loaded === null;
+  }
+
+  /** When it is expected to have done what it does now and its local queue. */
+  get freeAtMs(): number {
+    return this.busyUntilMs + this.localRunMs;
+  }
+
+  /** True if so many bytes could be made free by evictions. */
+  canHold(bytes: number): boolean {
+    return this.memoryBytes - this.fixedBytes >= bytes;
+  }
+}
+
+/** A request that has not ended. */
+export class RequestState {
+  readonly heapAt: number[] = [-1];
+  readonly id: RequestId;
+  readonly model: ModelState;
+  readonly arrivedAtMs: number;
+  readonly submittedAtMs: number;
+  readonly bytes: number;
+  readonly rows: number;
+  readonly deadlineAtMs: number | undefined;
+  readonly priority: -1 | 0 | 1;
+  /** `waiting` in the global queue, `bound` to a device or a load, `running`, or `ended`. */
+  state: 'waiting' | 'bound' | 'running' | 'ended' = 'waiting';
+  /** Where it is bound or runs. */
+  device: DeviceState | null = null;
+  /** Its place in the model's queue. */
+  node: ListNode<RequestState> | null = null;
+  /** A second place, for a policy that keeps an order of its own. */
+  policyNode: ListNode<RequestState> | null = null;
+  /** lalbo3: skips that this request has beyond the next one in the queue. */
+  extraSkips = 0;
+  /** True once a failure put it back. */
+  returned = false;
+  /** The expected run time it was bound with. */
+  boundRunMs = 0;
+  boundReason: DecisionReason = 'hit-queued';
+  boundDecision: Decision | undefined = undefined;
+
+  constructor(
+    id: RequestId,
+    model: ModelState,
+    nowMs: number,
+    spec: {
+      readonly arrivedAtMs: number;
+      readonly bytes: number;
+      readonly rows?: number;
+      readonly deadlineAtMs?: number;
+      readonly priority?: -1 | 0 | 1;
+    },
+  ) {
+    this.id = id;
+    this.model = model;
+    this.submittedAtMs = nowMs;
+    this.arrivedAtMs = spec.arrivedAtMs;
+    this.bytes = spec.bytes;
+    this.rows = spec.rows ?? 1;
+    this.deadlineAtMs = spec.deadlineAtMs;
+    this.priority = spec.priority ?? 0;
+  }
+}

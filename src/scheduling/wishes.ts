@@ -1,0 +1,68 @@
+// What operators want resident: explicit requests to load, kept until a device can take them or it proves impossible.
+
+import type { Pool } from './pool.ts';
+import type { DeviceState, ModelState } from './state.ts';
+
+interface Wish {
+  readonly model: ModelState;
+  readonly device: DeviceState | null;
+}
+
+/** Explicit loads that wait for a device; one per model and device however often asked. */
+export class Wishes {
+  readonly #pool: Pool;
+  readonly #overlaps: boolean;
+  readonly #open = new Map<string, Wish>();
+
+  constructor(pool: Pool, overlaps: boolean) {
+    this.#pool = pool;
+    this.#overlaps = overlaps;
+  }
+
+  add(model: ModelState, device: DeviceState | null): void {
+    this.#open.set(`${model.index} ${device?.index ?? '*'}`, { model, device });
+  }
+
+  /** Forgets wishes for the model (on the device, if one is given). */
+  drop(model: ModelState, device: DeviceState | null): void {
+    for (const [key, wish] of this.#open) {
+      if (wish.model === model && (device === null || wish.device === device)) this.#open.delete(key);
+    }
+  }
+
+  /** Starts what can be started now. */
+  fulfil(): void {
+    for (const [key, { model, device }] of this.#open) {
+      const isHeld = device === null ? model.copies.size > 0 : device.copies.has(model);
+      if (isHeld || model.removed || model.barred || !this.#isPossible(model, device)) {
+        this.#open.delete(key);
+        continue;
+      }
+      if (!this.#pool.hasLoadLane) return;
+      const target = device === null ? this.#best(model) : this.#canLoad(device, model) ? device : undefined;
+      if (target === undefined) continue;
+      this.#open.delete(key);
+      this.#pool.load(model, target, null, 'requested');
+    }
+  }
+
+  #isPossible(model: ModelState, device: DeviceState | null): boolean {
+    if (device !== null) return device.present && device.memoryBytes - device.pinnedBytes >= model.memoryBytes;
+    return this.#pool.devices.some((each) => this.#isPossible(model, each));
+  }
+
+  #canLoad(device: DeviceState, model: ModelState): boolean {
+    if (!device.present || device.load !== null || device.loaded !== null) return false;
+    if (device.run !== null && !(this.#overlaps && device.overlap)) return false;
+    return device.canHold(model.memoryBytes);
+  }
+
+  #best(model: ModelState): DeviceState | undefined {
+    let best = this.#pool.idle.mostFree(model.memoryBytes);
+    if (best !== undefined || !this.#overlaps) return best;
+    for (const device of this.#pool.devices) {
+      if (this.#canLoad(device, model) && (best === undefined || device.freeBytes > best.freeBytes)) best = device;
+    }
+    return best;
+  }
+}
