@@ -178,10 +178,12 @@ export class Catalog {
     this.#dispatcher.pin(key, pinned);
   }
 
-  /** What routing sees; made anew at each call because a quarantine may have come. */
+  /** What routing sees of a serving version. */
   served(serving: Serving): ServedFunction {
+    const cached = this.#served.get(serving);
+    if (cached !== undefined) return cached;
     const { version } = serving;
-    return {
+    const served: ServedFunction = {
       name: version.name,
       version: version.version,
       description: version.manifest.description,
@@ -196,7 +198,16 @@ export class Catalog {
         quarantined: this.#dispatcher.isQuarantined(key),
       })),
     };
+    this.#served.set(serving, served);
+    return served;
   }
+
+  /** A quarantine began or ended: what routing sees is made anew. */
+  changed(): void {
+    this.#served = new WeakMap();
+  }
+
+  #served = new WeakMap<Serving, ServedFunction>();
 }
 
 function loadable({ key, model, sessionOptions }: ServingModel): LoadableModel {

@@ -54,7 +54,10 @@ export class Inventory {
     const toWall = (ms: number): string => new Date(this.#clock.wall() + (ms - this.#clock.now())).toISOString();
     const stays = view.pinned || view.inUse || !Number.isFinite(keepAliveMs);
     return {
-      model: first === undefined ? view.model.slice(0, 12) : modelName(first.serving.version.name, first.model.name, first.serving.models.size),
+      model:
+        first === undefined
+          ? view.model.slice(0, 12)
+          : modelName(first.serving.version.name, first.model.name, first.serving.models.size),
       sha256: first?.model.model.sha256 ?? view.model,
       functions: this.#catalog.functionsOf(view.model),
       bytes: view.bytes,

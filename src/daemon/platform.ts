@@ -71,9 +71,13 @@ export function createPlatform(parts: PlatformParts): Platform {
     const { runner } = needDevice(id);
     const act = runner[verb];
     if (act === undefined) {
-      throw new GpufaasError('NOT_IMPLEMENTED', `Only an emulated device can be plugged and unplugged; ${id} is real.`, {
-        suggestions: ['Start the daemon with emulated devices: `gpufaas up --devices emulated:2@8GB`.'],
-      });
+      throw new GpufaasError(
+        'NOT_IMPLEMENTED',
+        `Only an emulated device can be plugged and unplugged; ${id} is real.`,
+        {
+          suggestions: ['Start the daemon with emulated devices: `gpufaas up --devices emulated:2@8GB`.'],
+        },
+      );
     }
     await act.call(runner);
     return inventory.devices().find((device) => device.id === id)!;
@@ -109,20 +113,25 @@ export function createPlatform(parts: PlatformParts): Platform {
         prepared: model.preparedPath !== null,
         quarantined: dispatcher.isQuarantined(key),
         residentOn: devices
-          .filter((device) => device.resident.some((resident) => resident.sha256 === model.sha256 && resident.state !== 'loading'))
+          .filter((device) =>
+            device.resident.some((resident) => resident.sha256 === model.sha256 && resident.state !== 'loading'),
+          )
           .map((device) => device.id),
         runMsByRows: model.profile.runMsByRows === undefined ? null : [...model.profile.runMsByRows],
       })),
-      versions: store
-        .versions(name)
-        .map((row) => ({
-          version: row.version,
-          createdAt: new Date(row.createdAtMs).toISOString(),
-          serving: row.version === version.version,
-        })),
+      versions: store.versions(name).map((row) => ({
+        version: row.version,
+        createdAt: new Date(row.createdAtMs).toISOString(),
+        serving: row.version === version.version,
+      })),
       lastErrors: errors
         .slice(0, ERRORS_SHOWN)
-        .map((record) => ({ at: record.arrivedAt, code: record.errorCode!, message: record.errorMessage ?? '', callId: record.id })),
+        .map((record) => ({
+          at: record.arrivedAt,
+          code: record.errorCode!,
+          message: record.errorMessage ?? '',
+          callId: record.id,
+        })),
     };
   };
 
@@ -130,12 +139,25 @@ export function createPlatform(parts: PlatformParts): Platform {
     const devices = inventory.devices();
     const serving = devices.filter((device) => device.state === 'ready').length;
     return {
-      status: calls.draining ? 'draining' : serving === devices.length ? 'ready' : serving > 0 ? 'degraded' : 'starting',
+      status: calls.draining
+        ? 'draining'
+        : serving === devices.length
+          ? 'ready'
+          : serving > 0
+            ? 'degraded'
+            : 'starting',
       pid: process.pid,
       url: parts.url(),
       version: parts.version,
       policy: parts.policy,
-      devices: devices.map(({ id, kind, name, state, memoryBytes, usedBytes }) => ({ id, kind, name, state, memoryBytes, usedBytes })),
+      devices: devices.map(({ id, kind, name, state, memoryBytes, usedBytes }) => ({
+        id,
+        kind,
+        name,
+        state,
+        memoryBytes,
+        usedBytes,
+      })),
       uptimeMs: Math.round(clock.now() - parts.startedAtMs),
       home: parts.home.root,
       functions: catalog.all().length,
@@ -158,7 +180,10 @@ export function createPlatform(parts: PlatformParts): Platform {
     refused: (call) => calls.refused(call),
     functions: async () => {
       const counts = history.counts();
-      return catalog.all().map((serving) => summary(serving, counts)).sort((a, b) => (a.name < b.name ? -1 : 1));
+      return catalog
+        .all()
+        .map((serving) => summary(serving, counts))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
     },
     describe: async (name) => describe(name),
     deploy: (upload, report, signal) => deployments.deploy(upload, report, signal),
@@ -169,11 +194,13 @@ export function createPlatform(parts: PlatformParts): Platform {
       return parts.logs.read(name, query, signal);
     },
     load: async (name, target, signal) => {
-      for (const key of targets(name, target)) await dispatcher.load(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
+      for (const key of targets(name, target))
+        await dispatcher.load(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
       return inventory.ps();
     },
     unload: async (name, target, signal) => {
-      for (const key of targets(name, target)) await dispatcher.unload(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
+      for (const key of targets(name, target))
+        await dispatcher.unload(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
       return inventory.ps();
     },
     pin: async (name, pinned) => {

@@ -1,0 +1,292 @@
+// The composition root: the only place that constructs the parts of a daemon, starts them in order, and ends them in
+// the reverse order.
+
+import { readFileSync, rmSync, writeFileSync, renameSync } from 'node:fs';
+import { systemClock, type Clock } from '../clock.ts';
+import { resolveDevices } from '../devices/resolve.ts';
+import type { Device } from '../devices/types.ts';
+import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { installDependencies } from '../functions/dependencies.ts';
+import { createFunctionProcess } from '../functions/process.ts';
+import { createSecretStore } from '../functions/secrets.ts';
+import { createGateway } from '../gateway/server.ts';
+import { createHome, type Home } from '../home.ts';
+import { createModelStore } from '../models/store.ts';
+import { createScheduler } from '../scheduling/scheduler.ts';
+import { openDatabase } from '../store/database.ts';
+import { createFunctionStore } from '../store/functions.ts';
+import { createHistory } from '../store/history.ts';
+import { createLog, type Log } from '../telemetry/log.ts';
+import { createRunner } from '../workers/runner.ts';
+import { Calls } from './calls.ts';
+import { Catalog } from './catalog.ts';
+import { Deployments } from './deployments.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { EventBus } from './event-bus.ts';
+import { Inventory } from './inventory.ts';
+import { acquireInstanceLock } from './lock.ts';
+import { LogHub } from './log-hub.ts';
+import { ModelLibrary } from './model-library.ts';
+import { createPlatform } from './platform.ts';
+import { ResidencyKeeper } from './residency-keeper.ts';
+import { obtainToken } from './token.ts';
+import { publishDispatcherEvents } from './translate-events.ts';
+
+/** What a daemon is started with; everything but the home has a default. */
+export interface DaemonOptions {
+  readonly home: Home;
+  /** A `--devices` specification, or devices made by the caller. */
+  readonly devices?: string | readonly Device[];
+  /** Left to others on each GPU, in bytes. */
+  readonly reserveBytes?: number;
+  readonly policy?: string;
+  readonly host?: string;
+  /** 0: any free port. */
+  readonly port?: number;
+  readonly clock?: Clock;
+  /** Log to the standard error instead of the home's log file. */
+  readonly logToStderr?: boolean;
+  readonly maxQueuedRequests?: number;
+  readonly maxQueuedBytes?: number;
+}
+
+export interface Daemon {
+  readonly url: string;
+  readonly devices: readonly Device[];
+  /** Resolves when the daemon has ended, whoever asked for it. */
+  readonly closed: Promise<void>;
+  /** Takes no more calls, lets those under way end for at most `drainMs`, then ends everything. */
+  close(drainMs?: number): Promise<void>;
+}
+
+export const DEFAULT_HOST = '127.0.0.1';
+export const DEFAULT_PORT = 9420;
+export const DEFAULT_POLICY = 'lalbo3';
+
+const QUEUE_REQUESTS = 10_000;
+const QUEUE_BYTES = 2e9;
+const MEASURE_EVERY_MS = 5_000;
+
+/** Starts a daemon; resolves once it listens and every device was asked to start. */
+export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
+  const { home } = options;
+  createHome(home);
+  const lock = acquireInstanceLock(home);
+  const undo: (() => void | Promise<void>)[] = [() => lock.release()];
+  const abandon = async (): Promise<void> => {
+    for (const step of undo.reverse()) await step();
+  };
+  try {
+    return await compose(options, undo);
+  } catch (error) {
+    await abandon().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function compose(options: DaemonOptions, undo: (() => void | Promise<void>)[]): Promise<Daemon> {
+  const { home } = options;
+  const clock = options.clock ?? systemClock;
+  const startedAtMs = clock.now();
+  const version = productVersion();
+  const policy = options.policy ?? DEFAULT_POLICY;
+  const host = options.host ?? DEFAULT_HOST;
+  const log = createLog(options.logToStderr === true ? { stderr: true } : { folder: home.logs });
+  const token = obtainToken(home);
+  const devices = await devicesFor(options);
+
+  const database = openDatabase(home.database);
+  undo.push(() => database.close());
+  const store = createFunctionStore(database);
+  const history = createHistory(database, clock, {
+    maxInvocations: 100_000,
+    maxLogLines: 50_000,
+    flushAfterMs: 250,
+    flushAtRecords: 2_000,
+    onWriteError: (error, dropped) =>
+      log.error({ error: toGpufaasError(error).message, dropped }, 'history not written'),
+  });
+  undo.push(() => history.close());
+
+  const events = new EventBus();
+  const core = createScheduler({
+    policy,
+    explain: true,
+    maxQueuedRequests: options.maxQueuedRequests ?? QUEUE_REQUESTS,
+    maxQueuedBytes: options.maxQueuedBytes ?? QUEUE_BYTES,
+  });
+  const dispatcher = new Dispatcher(core, clock, (event) =>
+    publishDispatcherEvents(event, catalog, events, clock, log),
+  );
+  const catalog = new Catalog(dispatcher);
+  const inventory = new Inventory(dispatcher, catalog, clock);
+  const logs = new LogHub(history);
+  const calls = new Calls({
+    catalog,
+    dispatcher,
+    clock,
+    onEnd: (record) => {
+      history.record(record);
+      events.publish({ type: 'invocation', record });
+    },
+  });
+  const modelStore = await createModelStore(home.models);
+  const secrets = createSecretStore(home.secrets);
+  const library = new ModelLibrary({ store, modelStore, catalog, devices, clock });
+  let url = '';
+  const deployments = new Deployments({
+    home,
+    store,
+    catalog,
+    calls,
+    intake: library,
+    clock,
+    createProcess: (functionVersion) =>
+      createFunctionProcess(
+        functionVersion,
+        { secrets: secrets.values(functionVersion.manifest.secrets) },
+        {
+          onLog: (line) => logs.write(line),
+          onNotice: (message, details) => log.warn({ function: functionVersion.name, ...details }, message),
+        },
+      ),
+    installDependencies,
+    largestDevice: () => Math.max(...devices.map((device) => device.memoryBytes)),
+    url: () => url,
+    onChange: (name, changed, change) => {
+      log.info({ function: name, version: changed, change }, 'function changed');
+      events.publish({
+        type: 'function',
+        at: new Date(clock.wall()).toISOString(),
+        function: name,
+        version: changed,
+        change,
+      });
+    },
+    onNotice: (message, error) => log.warn({ error: toGpufaasError(error).message }, message),
+  });
+
+  await deployments.restore();
+  undo.push(() => deployments.close());
+  undo.push(() => dispatcher.close(true));
+  await startDevices(devices, dispatcher, options, log);
+
+  let closing: Promise<void> | null = null;
+  const ended = Promise.withResolvers<void>();
+  const close = (drainMs = 0): Promise<void> => (closing ??= end(drainMs));
+  const platform = createPlatform({
+    version,
+    policy,
+    home,
+    clock,
+    startedAtMs,
+    store,
+    history,
+    catalog,
+    dispatcher,
+    calls,
+    deployments,
+    inventory,
+    library,
+    logs,
+    events,
+    url: () => url,
+    shutdown: (drainMs) => void close(drainMs),
+  });
+  const gateway = await createGateway(platform, { token, host, log });
+  undo.push(() => gateway.close());
+  url = await listen(gateway, host, options.port ?? DEFAULT_PORT);
+  writeDaemonFile(home, { pid: process.pid, url, version, startedAt: new Date(clock.wall()).toISOString() });
+  undo.push(() => rmSync(home.daemonFile, { force: true }));
+
+  const keeper = new ResidencyKeeper({ dispatcher, catalog, store, clock });
+  keeper.restore();
+  const measuring = setInterval(() => void dispatcher.measure(), MEASURE_EVERY_MS);
+  log.info({ url, version, policy, devices: devices.map((device) => device.id) }, 'ready');
+
+  async function end(drainMs: number): Promise<void> {
+    log.info({ drainMs, underWay: calls.underWay }, 'draining');
+    clearInterval(measuring);
+    const drained = await calls.drain(drainMs);
+    if (!drained) log.warn({ underWay: calls.underWay }, 'calls were cut off');
+    keeper.close();
+    for (const step of undo.splice(0).reverse()) {
+      try {
+        await step();
+      } catch (error) {
+        log.error({ error: String(error) }, 'a part did not end cleanly');
+      }
+    }
+    log.info({}, 'stopped');
+    ended.resolve();
+  }
+
+  return { url, devices, closed: ended.promise, close };
+}
+
+async function devicesFor(options: DaemonOptions): Promise<readonly Device[]> {
+  if (options.devices !== undefined && typeof options.devices !== 'string') return options.devices;
+  return resolveDevices(options.devices ?? 'auto', { reserveBytes: options.reserveBytes ?? 0 });
+}
+
+/** Starts every worker; a device that does not come up is retried by its runner and keeps nobody waiting. */
+async function startDevices(
+  devices: readonly Device[],
+  dispatcher: Dispatcher,
+  options: DaemonOptions,
+  log: Log,
+): Promise<void> {
+  const starts = devices.map((device) => {
+    const runner = createRunner(
+      device,
+      { reserveBytes: options.reserveBytes ?? 0 },
+      {
+        onReady: () => dispatcher.deviceReady(device.id),
+        onLost: (reason, final) => {
+          log.warn({ device: device.id, reason, final }, 'worker lost');
+          dispatcher.deviceLost(device.id, reason);
+        },
+        onNotice: (message, details) => log.warn({ device: device.id, ...details }, message),
+      },
+    );
+    dispatcher.addDevice(device, runner);
+    return runner.start();
+  });
+  const outcomes = await Promise.allSettled(starts);
+  const failures = outcomes.filter((outcome) => outcome.status === 'rejected');
+  for (const failure of failures) log.error({ error: String(failure.reason) }, 'a device did not start');
+  if (failures.length === devices.length) throw toGpufaasError(failures[0]!.reason);
+}
+
+async function listen(gateway: Awaited<ReturnType<typeof createGateway>>, host: string, port: number): Promise<string> {
+  try {
+    return await gateway.listen({ host, port });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code === 'EADDRINUSE') {
+      throw new GpufaasError('PORT_TAKEN', `Port ${port} on ${host} is taken by another program.`, {
+        cause: error,
+        suggestions: ['Choose another one with `--port N`, or `--port 0` for any that is free.'],
+      });
+    }
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+      throw new GpufaasError('USAGE', `Can not listen on ${host}:${port} (${code}).`, {
+        cause: error,
+        suggestions: ['Use an address of this machine and a port above 1023, such as `--host 127.0.0.1 --port 9420`.'],
+      });
+    }
+    throw error;
+  }
+}
+
+function writeDaemonFile(home: Home, content: Readonly<Record<string, unknown>>): void {
+  const draft = `${home.daemonFile}.${process.pid}`;
+  writeFileSync(draft, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+  renameSync(draft, home.daemonFile);
+}
+
+/** The version in package.json. */
+export function productVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
