@@ -1,0 +1,154 @@
+// What to say when a command fails: one line that says what is wrong, one that says what to do, and the exit code.
+
+import { styleText } from 'node:util';
+import { GpufaasError, type ErrorCode } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+
+/** An error as the user sees it. */
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly suggestions: readonly string[];
+  readonly exitCode: number;
+  /** For GPUFAAS_DEBUG only. */
+  readonly thrown: unknown;
+}
+
+/** Describes anything thrown; null if it only wants the process to end (oclif's exit). */
+export function describeFailure(thrown: unknown, argv: readonly string[] = []): Failure | null {
+  if (isExit(thrown)) return null;
+  const error = toKnownError(thrown, argv);
+  const suggestions = error.suggestions.length > 0 ? error.suggestions : [defaultSuggestion(error)];
+  return { code: error.code, message: oneLine(error.message), suggestions, exitCode: error.exitCode, thrown };
+}
+
+/** Prints it: JSON on stdout for programs, two lines on stderr for people; stack traces only when asked for. */
+export function printFailure(failure: Failure, asJson: boolean): void {
+  const { code, message, suggestions } = failure;
+  if (asJson) {
+    process.stdout.write(`${JSON.stringify({ error: { code, message, suggestions } }, null, 2)}\n`);
+  } else {
+    const label = styleText('red', 'Error:', { stream: process.stderr });
+    const arrow = styleText('dim', '→', { stream: process.stderr });
+    process.stderr.write(`${label} ${message}\n${arrow} ${suggestions.map(oneLine).join(' ')}\n`);
+  }
+  if (isDebug() && failure.thrown instanceof Error) process.stderr.write(`${stackWithCauses(failure.thrown)}\n`);
+}
+
+/** True if stack traces were asked for. */
+export function isDebug(environment: NodeJS.ProcessEnv = process.env): boolean {
+  return /^(1|true|yes|on)$/i.test(environment['GPUFAAS_DEBUG'] ?? '');
+}
+
+function toKnownError(thrown: unknown, argv: readonly string[]): GpufaasError {
+  if (thrown instanceof GpufaasError) return thrown;
+  if (!(thrown instanceof Error)) return new GpufaasError('INTERNAL', String(thrown));
+  if ('oclif' in thrown) return fromParser(thrown as ParserError, argv);
+  if (thrown.name === 'AbortError') return new GpufaasError('CANCELLED', 'Interrupted.', { cause: thrown });
+  return 'syscall' in thrown ? fromSystem(thrown as NodeJS.ErrnoException) : fromBug(thrown);
+}
+
+/** What oclif's parser throws, as far as it is looked at; it carries the whole configuration, which is no user's business. */
+interface ParserError extends Error {
+  readonly args?: readonly { name: string; options?: readonly string[] }[] | readonly string[];
+  readonly flags?: readonly string[];
+  readonly parse?: { readonly input?: { readonly flags?: Readonly<Record<string, unknown>> } };
+}
+
+function fromParser(error: ParserError, argv: readonly string[]): GpufaasError {
+  const words = argv.slice(0, argv.findIndex((word) => word.startsWith('-')) >>> 0);
+  const help = `\`gpufaas ${words[0] ?? ''} --help\` shows how it is used.`.replace('  ', ' ');
+  const usage = (message: string, ...suggestions: string[]) =>
+    new GpufaasError('USAGE', message, { cause: error, suggestions: [...suggestions, help] });
+  switch (error.constructor.name) {
+    case 'RequiredArgsError': {
+      const names = (error.args as readonly { name: string }[]).map((argument) => argument.name.toUpperCase());
+      return usage(`${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} missing.`);
+    }
+    case 'UnexpectedArgsError':
+      return usage(`Nothing more was expected after the command, but there is ${quote(error.args as string[])}.`);
+    case 'NonExistentFlagsError': {
+      const known = Object.keys(error.parse?.input?.flags ?? {}).map((flag) => `--${flag}`);
+      const near = error.flags?.map((flag) => nearest(flag, known)).find((flag) => flag !== undefined);
+      const message = `There is no flag ${(error.flags ?? []).join(' ')}.`;
+      return near === undefined ? usage(message) : usage(message, `Did you mean ${near}?`);
+    }
+    default:
+      return usage(error.message.replace(/\nSee more help with --help$/, ''));
+  }
+}
+
+/** What the operating system refuses to a command. */
+function fromSystem(error: NodeJS.ErrnoException): GpufaasError {
+  const path = error.path ?? 'a file';
+  switch (error.code) {
+    case 'ENOENT':
+      return new GpufaasError('FILE_NOT_FOUND', `There is no ${path}.`, {
+        cause: error,
+        suggestions: ['Check the path.'],
+      });
+    case 'EISDIR':
+    case 'ENOTDIR':
+      return new GpufaasError('USAGE', `${path} is ${error.code === 'EISDIR' ? 'a folder' : 'not a folder'}.`, {
+        cause: error,
+        suggestions: ['Check the path.'],
+      });
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new GpufaasError('CONFLICT', `No permission for ${path}.`, {
+        cause: error,
+        suggestions: ['Check who owns it; GPUFAAS_HOME sets another place for the state.'],
+      });
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return new GpufaasError('DISK_FULL', `The disk is full at ${path}.`, {
+        cause: error,
+        suggestions: ['Make room, or set GPUFAAS_HOME to another disk.'],
+      });
+    default:
+      return new GpufaasError('INTERNAL', error.message, { cause: error });
+  }
+}
+
+function fromBug(error: Error): GpufaasError {
+  return new GpufaasError('INTERNAL', `Something went wrong inside gpufaas: ${error.message}`, { cause: error });
+}
+
+function defaultSuggestion(error: GpufaasError): string {
+  switch (error.code) {
+    case 'FUNCTION_NOT_FOUND':
+      return '`gpufaas ls` lists the functions.';
+    case 'CANCELLED':
+      return 'Nothing was left behind; run it again when you like.';
+    case 'UNAUTHORIZED':
+      return 'Set GPUFAAS_TOKEN to the token in the home of that daemon.';
+    case 'NO_DAEMON':
+      return 'Start it with `gpufaas up`.';
+    case 'DRAINING':
+      return 'The daemon is ending: `gpufaas up` starts it again.';
+    default:
+  }
+  if (error.kind === 'capacity') return 'Try again in a moment; `gpufaas ps` shows what is going on.';
+  if (error.kind === 'user') return '`gpufaas --help` shows how it is meant.';
+  return 'Run it with GPUFAAS_DEBUG=1 for the details, and look at `gpufaas doctor` and the daemon log.';
+}
+
+function isExit(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && thrown.code === 'EEXIT';
+}
+
+/** Messages may carry text of others: one line, no control characters that would move the cursor. */
+function oneLine(text: string): string {
+  // eslint-disable-next-line no-control-regex
+  return text.replace(/\s*[\r\n]+\s*/g, ' ').replace(/[\u0000-\u001f\u007f-\u009f]/g, '');
+}
+
+function quote(words: readonly string[]): string {
+  return words.map((word) => JSON.stringify(word.length > 60 ? `${word.slice(0, 60)}…` : word)).join(' ');
+}
+
+function stackWithCauses(error: Error): string {
+  const own = error.stack ?? `${error.name}: ${error.message}`;
+  return error.cause instanceof Error ? `${own}\nCaused by ${stackWithCauses(error.cause)}` : own;
+}

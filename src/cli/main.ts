@@ -1,0 +1,91 @@
+// The command line from argv to exit code: finds the command, runs it, and says in two lines (or as JSON) what went wrong.
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Config } from '@oclif/core/config';
+import { run } from '@oclif/core/run';
+import { settings } from '@oclif/core/settings';
+import { GpufaasError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import { describeFailure, printFailure } from './failure.ts';
+
+/** Runs one command and ends the process with the exit code of the contract. */
+export async function runCommandLine(argv: readonly string[]): Promise<never> {
+  // `gpufaas ls | head -1`: the reader has what it wanted, and nobody is left to tell of anything.
+  const args = withLeadingJsonMoved(argv);
+  // The daemon in the foreground goes on when its terminal goes away; SIGHUP tells it.
+  const onError = args[0] === 'serve' ? () => {} : endOnBrokenPipe;
+  process.stdout.on('error', onError);
+  process.stderr.on('error', onError);
+  try {
+    const config = await loadConfig();
+    refuseUnknownCommand(args, config);
+    await run(args, config);
+  } catch (thrown) {
+    const failure = describeFailure(thrown, args);
+    if (failure !== null) printFailure(failure, wantsJson(args));
+    process.exitCode = failure?.exitCode ?? process.exitCode ?? 0;
+  }
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit();
+}
+
+/** The package with its commands: compiled with a manifest, or (from source) the TypeScript files themselves. */
+async function loadConfig(): Promise<Config> {
+  const root = fileURLToPath(new URL('../../', import.meta.url));
+  if (!import.meta.url.endsWith('.ts')) return Config.load({ root });
+  // oclif knows no type stripping: left to itself it would look for a transpiler, then run a stale dist/.
+  settings.enableAutoTranspile = false;
+  const packageFile = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+  const pjson = { ...packageFile, oclif: { ...packageFile.oclif, commands: './src/commands' } };
+  return Config.load({ root, pjson, ignoreManifest: true });
+}
+
+/** `gpufaas --json ls` means `gpufaas ls --json`. */
+function withLeadingJsonMoved(argv: readonly string[]): string[] {
+  return argv[0] === '--json' && argv.length > 1 ? [...argv.slice(1), '--json'] : [...argv];
+}
+
+/** True if the caller wants data; what follows `--` is not ours. */
+export function wantsJson(argv: readonly string[]): boolean {
+  const end = argv.indexOf('--');
+  return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
+}
+
+function refuseUnknownCommand(argv: readonly string[], config: Config): void {
+  const words = argv.slice(0, argv.findIndex((word) => word.startsWith('-')) >>> 0);
+  const [first, second] = words;
+  if (first === undefined || first === 'help') {
+    if (argv[0]?.startsWith('-') && !['--help', '-h', '--version', '-v'].includes(argv[0])) {
+      throw new GpufaasError('USAGE', `${argv[0]} is not a command.`, {
+        suggestions: ['A command comes first: `gpufaas --help` lists them.'],
+      });
+    }
+    return;
+  }
+  const visible = config.commands.filter((command) => !command.hidden).map((command) => command.id);
+  const top = new Set(config.commandIDs.map((id) => id.split(':')[0]!));
+  if (!top.has(first)) throw unknown(first, nearest(first, new Set(visible.map((id) => id.split(':')[0]!))));
+  const below = visible.filter((id) => id.startsWith(`${first}:`)).map((id) => id.slice(first.length + 1));
+  if (below.length > 0 && second !== undefined && config.findCommand(first) === undefined && !below.includes(second)) {
+    const near = nearest(second, below);
+    throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`);
+  }
+}
+
+function unknown(words: string, near: string | undefined): GpufaasError {
+  const shown = words.length > 80 ? `${words.slice(0, 80)}…` : words;
+  return new GpufaasError('USAGE', `There is no command ${JSON.stringify(shown)}.`, {
+    suggestions: [near === undefined ? '`gpufaas --help` lists the commands.' : `Did you mean \`gpufaas ${near}\`?`],
+  });
+}
+
+function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  throw error;
+}
+
+/** Resolves once what was written has left the process (pipes are asynchronous). */
+function flushed(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => stream.write('', () => resolve()));
+}

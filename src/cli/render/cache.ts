@@ -1,0 +1,66 @@
+// The device cache for people: devices with what is resident on them.
+
+import { styleText } from 'node:util';
+import type { DeviceStatus, PsResponse, ResidentModel } from '../../api/schemas.ts';
+import { formatDuration, formatSize } from '../../units.ts';
+import { renderTable } from './table.ts';
+
+/** Each device with its resident models; `only` narrows to those of one function. */
+export function renderCache(ps: PsResponse, nowMs: number, only?: string): string {
+  const blocks = ps.devices.map((device) => {
+    const resident = device.resident.filter((model) => only === undefined || model.functions.includes(only));
+    return `${renderHeader(device)}\n${resident.length === 0 ? '  nothing resident' : indent(renderResident(resident, nowMs))}`;
+  });
+  return `${blocks.join('\n\n')}${ps.queued > 0 ? `\n\n${ps.queued} queued, bound to no device` : ''}`;
+}
+
+/** One line for each device. */
+export function renderDevices(devices: readonly DeviceStatus[]): string {
+  return renderTable(devices, [
+    { title: 'DEVICE', value: (device) => device.id },
+    { title: 'KIND', value: (device) => device.kind },
+    { title: 'STATE', value: (device) => device.state },
+    { title: 'USED', value: (device) => formatSize(device.usedBytes), align: 'right' },
+    { title: 'MEASURED', value: (device) => measured(device), align: 'right' },
+    { title: 'MEMORY', value: (device) => formatSize(device.memoryBytes), align: 'right' },
+    { title: 'RESIDENT', value: (device) => String(device.resident.length), align: 'right' },
+    { title: 'QUEUED', value: (device) => String(device.queued), align: 'right' },
+    { title: 'PID', value: (device) => (device.pid === null ? '-' : String(device.pid)), align: 'right' },
+    { title: 'NAME', value: (device) => device.name },
+  ]);
+}
+
+function renderHeader(device: DeviceStatus): string {
+  const id = styleText('bold', device.id, { stream: process.stdout });
+  const memory = `${formatSize(device.usedBytes)} of ${formatSize(device.memoryBytes)}`;
+  const queued = device.queued > 0 ? ` · ${device.queued} queued` : '';
+  return `${id}  ${device.state} · ${memory} · measured ${measured(device)}${queued}`;
+}
+
+function renderResident(models: readonly ResidentModel[], nowMs: number): string {
+  return renderTable(models, [
+    { title: 'MODEL', value: (model) => model.model },
+    { title: 'FUNCTIONS', value: (model) => model.functions.join(', ') },
+    { title: 'BYTES', value: (model) => formatSize(model.bytes), align: 'right' },
+    { title: 'STATE', value: (model) => (model.inUse && model.state === 'resident' ? 'in use' : model.state) },
+    { title: 'HITS', value: (model) => String(model.hits), align: 'right' },
+    { title: 'LAST USED', value: (model) => ago(model.lastUsedAt, nowMs) },
+    { title: 'UNTIL', value: (model) => (model.pinned ? 'pinned' : until(model.until, nowMs)) },
+  ]);
+}
+
+function measured(device: DeviceStatus): string {
+  return device.measuredBytes === null ? '-' : formatSize(Math.max(0, device.measuredBytes));
+}
+
+function ago(at: string | null, nowMs: number): string {
+  return at === null ? 'never' : `${formatDuration(Math.max(0, nowMs - Date.parse(at)))} ago`;
+}
+
+function until(at: string | null, nowMs: number): string {
+  return at === null ? '-' : `in ${formatDuration(Math.max(0, Date.parse(at) - nowMs))}`;
+}
+
+function indent(text: string): string {
+  return text.replace(/^/gm, '  ');
+}

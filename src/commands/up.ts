@@ -1,0 +1,57 @@
+import * as Flags from '@oclif/core/flags';
+import { BaseCommand } from '../cli/base-command.ts';
+import { renderStatus } from '../cli/render/status.ts';
+import { absolutePolicy, resolveSettings, settingFlags } from '../cli/settings.ts';
+import { GpufaasClient } from '../client/client.ts';
+import { startInBackground } from '../client/start.ts';
+import { GpufaasError } from '../errors.ts';
+import { parseDuration } from '../units.ts';
+
+export default class Up extends BaseCommand {
+  static override summary = 'Start the daemon in the background';
+  static override description =
+    'Starts the daemon and waits until a device serves. Running it again is harmless. Its log is in GPUFAAS_HOME/logs.';
+  static override examples = [
+    { description: 'All usable GPUs, else the CPU', command: '<%= config.bin %> up' },
+    { description: 'Two CPU devices with 4 GB each', command: '<%= config.bin %> up --devices cpu:2@4GB' },
+    { description: 'Twelve emulated GPUs, to try a policy', command: '<%= config.bin %> up --devices emulated:12@8GB' },
+  ];
+  static override flags = {
+    ...settingFlags,
+    timeout: Flags.string({ description: 'how long to wait for it', default: '60s', helpValue: 'DURATION' }),
+  };
+
+  async run(): Promise<unknown> {
+    const { flags } = await this.parse(Up);
+    const timeoutMs = parseDuration(flags.timeout);
+    // Read here as well, so that a wrong setting is told before anything starts.
+    resolveSettings(flags, this.home);
+    const { location, started } = await startInBackground({
+      home: this.home,
+      flags: serveFlags(flags),
+      signal: this.signal,
+      timeoutMs,
+      onProgress: (message) => this.progress.show(message),
+    });
+    this.progress.clear();
+    const status = await new GpufaasClient({ ...location, signal: this.signal }).status();
+    if (!started && serveFlags(flags).length > 0) {
+      throw new GpufaasError('DAEMON_RUNNING', `A daemon (pid ${status.pid}) already runs at ${status.url}.`, {
+        suggestions: ['To change its devices, policy or address: `gpufaas down`, then `gpufaas up` with the flags.'],
+      });
+    }
+    this.note(started ? `Started the daemon at ${status.url}.` : `The daemon runs already, at ${status.url}.`);
+    this.print(renderStatus(status));
+    this.next('gpufaas init', 'gpufaas deploy');
+    return { ...status, started };
+  }
+}
+
+/** The flags that were given, as `serve` takes them. */
+function serveFlags(flags: Readonly<Record<string, unknown>>): string[] {
+  return Object.keys(settingFlags).flatMap((name) => {
+    const value = flags[name];
+    if (typeof value !== 'string') return [];
+    return [`--${name}`, name === 'policy' ? absolutePolicy(value) : value];
+  });
+}
