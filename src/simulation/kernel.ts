@@ -30,6 +30,8 @@ export interface Outcome {
   readonly evictions: number;
   /** Sum of all run times. */
   readonly runMs: number;
+  /** Sum of the run times the requests would take one by one. */
+  readonly requestedRunMs: number;
   /** End of the last run, from time 0. */
   readonly makespanMs: number;
   readonly devices: number;
@@ -89,6 +91,7 @@ class Kernel {
   #loads = 0;
   #evictions = 0;
   #runMs = 0;
+  #requestedRunMs = 0;
   #makespanMs = 0;
   #decisions = 0;
   #wakeMs = Infinity;
@@ -167,10 +170,12 @@ class Kernel {
 
   #arrive(model: number): void {
     const request = this.#arrived++;
+    const spec = this.#workload.models[model]!;
     this.#arrivedMs[request] = this.#nowMs;
+    this.#requestedRunMs += spec.runMs;
     this.#core.apply(this.#nowMs, {
       type: 'submitted',
-      request: { id: request, model: this.#workload.models[model]!.id, arrivedAtMs: this.#nowMs, bytes: 0 },
+      request: { id: request, model: spec.id, arrivedAtMs: this.#nowMs, bytes: 0 },
     });
   }
 
@@ -286,6 +291,7 @@ class Kernel {
       loads: this.#loads,
       evictions: this.#evictions,
       runMs: this.#runMs,
+      requestedRunMs: this.#requestedRunMs,
       makespanMs: this.#makespanMs,
       devices: this.#devices.length,
       decisions: this.#decisions,

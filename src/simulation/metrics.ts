@@ -19,6 +19,8 @@ export interface Metrics {
   readonly utilization: number;
   readonly makespanMs: number;
   readonly loads: number;
+  /** Run time of a request, on average, were it run by itself. */
+  readonly meanRunMs: number;
 }
 
 /** The latencies of all requests that were answered, ascending. */
@@ -51,6 +53,7 @@ export function measure(outcome: Outcome, sorted: Float64Array = sortedLatencies
     utilization: ratio(outcome.runMs, outcome.makespanMs * outcome.devices),
     makespanMs: outcome.makespanMs,
     loads: outcome.loads,
+    meanRunMs: ratio(outcome.requestedRunMs, outcome.requests),
   };
 }
 
@@ -70,5 +73,6 @@ export function average(runs: readonly Metrics[]): Metrics {
     utilization: mean((m) => m.utilization),
     makespanMs: mean((m) => m.makespanMs),
     loads: mean((m) => m.loads),
+    meanRunMs: mean((m) => m.meanRunMs),
   };
 }

@@ -1,0 +1,101 @@
+// A bench as tables in the terminal: the figures by working set, the speed-up over lb, and the load sweep.
+
+import { renderTable } from '../cli/render/table.ts';
+import type { Column } from '../cli/render/table.ts';
+import { describeDevices } from './context.ts';
+import type { WorkloadSummary } from './context.ts';
+import { CARRIES_UP_TO } from './results.ts';
+import type { BenchResult, SeededResult, Sweep, SweepPoint } from './results.ts';
+import type { BenchReport } from './run-bench.ts';
+
+/** Times that stand under each other are written alike: seconds with two decimals, below one second milliseconds. */
+function time(ms: number): string {
+  if (ms >= 1000) return `${(ms / 1000).toFixed(2)} s`;
+  return `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+}
+
+const percent = (ratio: number): string => `${(ratio * 100).toFixed(1)}%`;
+
+const COLUMNS: readonly Column<BenchResult>[] = [
+  { title: 'POLICY', value: (row) => row.policy },
+  { title: 'MEAN', value: (row) => time(row.meanMs), align: 'right' },
+  { title: 'P50', value: (row) => time(row.p50Ms), align: 'right' },
+  { title: 'P99', value: (row) => time(row.p99Ms), align: 'right' },
+  { title: 'MAX', value: (row) => time(row.maxMs), align: 'right' },
+  { title: 'MISS', value: (row) => percent(row.missRatio), align: 'right' },
+  { title: 'COLD', value: (row) => percent(row.coldRatio), align: 'right' },
+  { title: 'FALSE', value: (row) => percent(row.falseMissRatio), align: 'right' },
+  { title: 'BUSY', value: (row) => percent(row.utilization), align: 'right' },
+  { title: 'LOADS', value: (row) => String(Math.round(row.loads)), align: 'right' },
+  {
+    title: 'VS LB',
+    value: (row) => (row.speedup === null ? '-' : `${row.speedup.toFixed(row.speedup < 10 ? 2 : 1)}x`),
+    align: 'right',
+  },
+];
+
+/** The whole report as text for a terminal. */
+export function renderReport(report: BenchReport): string {
+  const parts = [renderTitle(report)];
+  for (const workingSet of new Set(report.results.map((result) => result.workingSet))) {
+    const rows = report.results.filter((result) => result.workingSet === workingSet);
+    parts.push(`Working set ${workingSet} · ${Math.round(rows[0]!.requests)} requests${seedNote(rows)}`);
+    parts.push(`${renderTable(rows, COLUMNS)}\n`);
+  }
+  if (report.sweep !== undefined) parts.push(renderSweep(report.sweep));
+  parts.push(`Models: ${report.workload.profile}`);
+  return parts.join('\n');
+}
+
+function renderTitle({ context, workload }: BenchReport): string {
+  const overlap = context.settings['overlap'] === false ? 'no overlap' : 'overlap';
+  const preload = context.settings['preload'] === true ? ', preload' : '';
+  return `${describeRequests(workload)} · ${describeDevices(context.devices)} · ${overlap}${preload}\n`;
+}
+
+/** What was asked of the devices, in a few words. */
+export function describeRequests(workload: WorkloadSummary): string {
+  if (workload.requestsFile !== null) return `Requests of ${workload.requestsFile}`;
+  const rate = workload.rpm === null ? 'at full rate' : `${workload.rpm} requests a minute`;
+  if (workload.trace === null)
+    return `Workload "paper" (a reconstruction): ${rate} for ${workload.minutes} minutes, skew ${workload.skew}`;
+  const { file, startMinute, minutes } = workload.trace;
+  return `Trace ${file}, minutes ${startMinute} to ${startMinute + minutes}, ${rate}`;
+}
+
+function seedNote(rows: readonly SeededResult[]): string {
+  const seeds = Math.max(...rows.map((row) => row.seeds.length));
+  return seeds > 1 ? `, average of ${seeds} seeds` : '';
+}
+
+/** Mean latency by rate and policy, and the highest rate each policy carries. */
+function renderSweep(sweep: Sweep): string {
+  const parts: string[] = [];
+  for (const workingSet of new Set(sweep.points.map((point) => point.workingSet))) {
+    const points = sweep.points.filter((point) => point.workingSet === workingSet);
+    const policies = [...new Set(points.map((point) => point.policy))];
+    const at = (rpm: number, policy: string): SweepPoint | undefined =>
+      points.find((point) => point.rpm === rpm && point.policy === policy);
+    const rates = [...new Set(points.map((point) => point.rpm))];
+    const columns: Column<number>[] = [
+      { title: 'RPM', value: String, align: 'right' },
+      ...policies.map((policy): Column<number> => ({
+        title: policy,
+        value: (rpm) => {
+          const point = at(rpm, policy);
+          return point === undefined ? '-' : `${time(point.meanMs)}${point.stable ? '  ' : ' !'}`;
+        },
+        align: 'right',
+      })),
+    ];
+    const carried = sweep.carried
+      .filter((one) => one.workingSet === workingSet)
+      .map((one) => `${one.policy} ${one.rpm ?? 'less than the lowest'}`);
+    parts.push(`Load sweep, working set ${workingSet}: mean latency by requests a minute`);
+    parts.push(renderTable(rates, columns));
+    parts.push(
+      `Highest load carried (mean at most ${CARRIES_UP_TO}x the mean run time; ! is beyond): ${carried.join(', ')}\n`,
+    );
+  }
+  return parts.join('\n');
+}

@@ -1,0 +1,73 @@
+import * as Flags from '@oclif/core/flags';
+import { runBench } from '../../bench/run-bench.ts';
+import { BENCH_DEFAULTS, readSettings } from '../../bench/settings.ts';
+import { renderReport } from '../../bench/table.ts';
+import { BaseCommand } from '../../cli/base-command.ts';
+
+const text = (description: string, helpValue: string) => Flags.string({ description, helpValue });
+
+export default class Bench extends BaseCommand {
+  static override summary = 'Compare the scheduling policies';
+  static override description =
+    'Runs the policies side by side, in virtual time, on the workload "paper": 12 GPUs, 325 requests a minute for six ' +
+    'minutes, working sets of 15, 25 and 35 models. Other workloads, devices and real daemons by flags.';
+  static override examples = [
+    { description: 'The policies on the workload "paper"', command: '<%= config.bin %> bench' },
+    {
+      description: 'Two of them, averaged over 20 seeds',
+      command: '<%= config.bin %> bench --policy lalbo3,locality --seeds 1-20',
+    },
+    {
+      description: 'How much load each carries',
+      command: '<%= config.bin %> bench --working-set 35 --minutes 12 --sweep rpm=100..600:50',
+    },
+    {
+      description: 'A real trace (Azure Functions 2019), half an hour of it',
+      command: '<%= config.bin %> bench --trace invocations.csv --window 60:30',
+    },
+    {
+      description: 'Exactly these requests, and what each device did',
+      command: '<%= config.bin %> bench --policy lalbo3 --requests r.csv --profile p.json --timeline t.csv',
+    },
+  ];
+  static override flags = {
+    policy: text('policies to compare, by name or path of a module; default all', 'NAME,…'),
+    'working-set': text(`how many functions, each with its own model [${BENCH_DEFAULTS['working-set']}]`, 'N,…'),
+    devices: text(`how many devices, or a SPEC as for \`up\` [${BENCH_DEFAULTS.devices}]`, 'N|SPEC'),
+    memory: text(`memory of each device [${BENCH_DEFAULTS.memory}]`, 'SIZE'),
+    rpm: text(`requests a minute, or \`full\` for a trace as it was [${BENCH_DEFAULTS.rpm}]`, 'N'),
+    minutes: text(`how long [${BENCH_DEFAULTS.minutes}]`, 'N'),
+    skew: text(`Zipf exponent of popularity [${BENCH_DEFAULTS.skew}]`, 'S'),
+    seed: text(`seed of the workload [${BENCH_DEFAULTS.seed}]`, 'N'),
+    seeds: text('several seeds, averaged: 1-5', 'N-M'),
+    trace: text('a real workload: per-minute CSV of Azure Functions 2019', 'FILE'),
+    window: text('part of the trace, in minutes from its first column', 'START:MINUTES'),
+    requests: text('exactly these requests: CSV at_ms,model', 'FILE'),
+    profile: text('what models cost: JSON; default the profile of the workload "paper"', 'FILE'),
+    sweep: text('a load sweep: rpm=100..600:50', 'rpm=A..B:STEP'),
+    overlap: text(`whether a load goes on beside a run [${BENCH_DEFAULTS.overlap}]`, 'on|off'),
+    preload: Flags.boolean({ description: 'models may be loaded before anyone asked for them' }),
+    'load-lanes': text('loads under way at once on all devices', 'N'),
+    'skip-limit': text(`how often lalbo3 may pass a request [${BENCH_DEFAULTS['skip-limit']}]`, 'N'),
+    disable: text('mechanisms of `locality` to switch off', 'MECHANISM,…'),
+    timeline: text('write what each device did, as CSV', 'FILE'),
+  };
+
+  async run(): Promise<unknown> {
+    const { flags } = await this.parse(Bench);
+    const settings = readSettings(flags);
+    const { report, timelines } = await runBench(settings, {
+      signal: this.signal,
+      timeline: flags.timeline,
+      onProgress: (done, total) => this.progress.show(`Simulated ${done} of ${total} requests`),
+    });
+    this.progress.clear();
+    this.print(renderReport(report));
+    for (const file of timelines) this.note(`Time line: ${file}`);
+    if (report.interrupted) {
+      this.note('Interrupted: this is what was done until then.');
+      process.exitCode = 130;
+    }
+    return report;
+  }
+}
