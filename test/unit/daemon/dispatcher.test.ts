@@ -1,0 +1,259 @@
+import { describe, expect, it } from 'vitest';
+import { ManualClock } from '../../../src/clock.ts';
+import { Dispatcher, type DispatcherEvent } from '../../../src/daemon/dispatcher.ts';
+import type { InferenceRequest } from '../../../src/daemon/pending.ts';
+import type { Device } from '../../../src/devices/types.ts';
+import { GpufaasError } from '../../../src/errors.ts';
+import { createScheduler } from '../../../src/scheduling/scheduler.ts';
+import type { SchedulerOptions } from '../../../src/scheduling/types.ts';
+import type { Tensor } from '../../../src/tensors.ts';
+import { FakeRunner } from '../../helpers/fake-runner.ts';
+
+const GB = 1e9;
+
+function setUp(deviceCount: number, options: Partial<SchedulerOptions> = {}) {
+  const clock = new ManualClock();
+  const events: DispatcherEvent[] = [];
+  const dispatcher = new Dispatcher(createScheduler({ policy: 'lalbo3', ...options }), clock, (event) =>
+    events.push(event),
+  );
+  const runners: FakeRunner[] = [];
+  for (let index = 0; index < deviceCount; index++) {
+    const device: Device = {
+      id: `cpu:${index}`,
+      kind: 'cpu',
+      index,
+      name: 'test',
+      memoryBytes: 2 * GB,
+      threads: 1,
+      overlap: true,
+    };
+    const runner = new FakeRunner(device.id);
+    runners.push(runner);
+    dispatcher.addDevice(device, runner);
+    dispatcher.deviceReady(device.id);
+  }
+  const addModel = (id: string, memoryBytes = GB): void =>
+    dispatcher.addModel(
+      { id, path: '', prepared: false, inputs: [], outputs: [] },
+      { id, memoryBytes, loadMs: 100, runMs: 10 },
+    );
+  return { clock, events, dispatcher, runners, addModel };
+}
+
+function request(model: string, value = 1): InferenceRequest {
+  const input: Tensor = { name: 'x', datatype: 'UINT8', shape: [1], data: Uint8Array.of(value) };
+  return { model, inputs: [input], arrivedAtMs: 0, bytes: 1, rows: 1, priority: 0, admitted: false };
+}
+
+const never = new AbortController().signal;
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe('the dispatcher', () => {
+  it('loads on the first request and says where the time went', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a', 7), never);
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a']);
+    clock.advance(100);
+    runners[0]!.finishLoad();
+    await settle();
+    clock.advance(10);
+    runners[0]!.finishRun();
+    const result = await answer;
+    expect(result).toMatchObject({ device: 'cpu:0', cache: 'miss', queueMs: 0, loadMs: 100, runMs: 10 });
+    expect(result.outputs[0]!.data).toEqual(Uint8Array.of(7));
+  });
+
+  it('answers the second request as a hit', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    const first = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await first;
+    const second = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishRun();
+    expect(await second).toMatchObject({ cache: 'hit', loadMs: 0 });
+    expect(runners[0]!.asked).toEqual(['load a', 'run a', 'run a']);
+  });
+
+  it('counts waiting for a load under way as load time and as a miss', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1);
+    addModel('a');
+    const first = dispatcher.infer(request('a'), never);
+    await settle();
+    clock.advance(60);
+    const second = dispatcher.infer(request('a'), never);
+    await settle();
+    clock.advance(40);
+    runners[0]!.finishLoad();
+    await settle();
+    clock.advance(10);
+    runners[0]!.finishRun();
+    await first;
+    await settle();
+    clock.advance(10);
+    runners[0]!.finishRun();
+    expect(await second).toMatchObject({ cache: 'miss', loadMs: 40, queueMs: 10, runMs: 10 });
+  });
+
+  it('evicts before it loads when the room is needed', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    for (const id of ['a', 'b', 'c']) addModel(id);
+    for (const id of ['a', 'b', 'c']) {
+      const answer = dispatcher.infer(request(id), never);
+      await settle();
+      runners[0]!.finishLoad();
+      await settle();
+      runners[0]!.finishRun();
+      await answer;
+    }
+    expect(runners[0]!.asked).toEqual(['load a', 'run a', 'load b', 'run b', 'evict a', 'load c', 'run c']);
+    expect(dispatcher.view().devices[0]!.usedBytes).toBe(2 * GB);
+  });
+
+  it('retries a run elsewhere when its worker dies, and only once', async () => {
+    const { dispatcher, runners, addModel } = setUp(2);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.die();
+    dispatcher.deviceLost('cpu:0', 'killed');
+    await settle();
+    expect(runners[1]!.asked).toEqual(['load a']);
+    runners[1]!.finishLoad();
+    await settle();
+    runners[1]!.die();
+    dispatcher.deviceLost('cpu:1', 'killed');
+    await expect(answer).rejects.toMatchObject({ code: 'WORKER_DIED' });
+  });
+
+  it('quarantines a model after two deaths of its own in a row, and tries it again on request', async () => {
+    const { dispatcher, runners, addModel, events } = setUp(2);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    const outcome = answer.catch((error: unknown) => error);
+    const expected = { code: 'QUARANTINED' };
+    await settle();
+    runners[0]!.die();
+    dispatcher.deviceLost('cpu:0', 'killed');
+    await settle();
+    runners[1]!.die();
+    dispatcher.deviceLost('cpu:1', 'killed');
+    expect(await outcome).toMatchObject(expected);
+    expect(dispatcher.isQuarantined('a')).toBe(true);
+    expect(events).toContainEqual({ type: 'quarantine', model: 'a', barred: true });
+    await expect(dispatcher.infer(request('a'), never)).rejects.toMatchObject({ code: 'QUARANTINED' });
+    dispatcher.deviceReady('cpu:0');
+    const loaded = dispatcher.load('a', null, 1000);
+    await settle();
+    runners[0]!.finishLoad();
+    await loaded;
+    expect(dispatcher.isQuarantined('a')).toBe(false);
+  });
+
+  it('does not blame a model that stood beside another one when the worker died', async () => {
+    const { dispatcher, runners, addModel } = setUp(1, { policy: 'lalbo3' });
+    addModel('a');
+    for (let death = 0; death < 3; death++) {
+      const answer = dispatcher.infer(request('a'), never).catch(() => undefined);
+      await settle();
+      runners[0]!.finishLoad();
+      await settle();
+      runners[0]!.finishRun();
+      await answer;
+      runners[0]!.die();
+      dispatcher.deviceLost('cpu:0', 'killed while idle');
+      dispatcher.deviceReady('cpu:0');
+      await settle();
+    }
+    expect(dispatcher.isQuarantined('a')).toBe(false);
+  });
+
+  it('passes on why a load failed', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.failLoad(new GpufaasError('BAD_MODEL', 'not a model'));
+    await expect(answer).rejects.toMatchObject({ code: 'BAD_MODEL', message: 'not a model' });
+  });
+
+  it('tries a load that ran out of memory once more, then says so', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    const outcome = answer.catch((error: unknown) => error);
+    const expected = { code: 'OUT_OF_MEMORY' };
+    await settle();
+    runners[0]!.failLoad(new GpufaasError('OUT_OF_MEMORY', 'no room'));
+    await settle();
+    expect(runners[0]!.loads).toHaveLength(1);
+    runners[0]!.failLoad(new GpufaasError('OUT_OF_MEMORY', 'no room'));
+    expect(await outcome).toMatchObject(expected);
+  });
+
+  it('takes a cancelled request out of the queue', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    const controller = new AbortController();
+    const first = dispatcher.infer(request('a'), never);
+    const second = dispatcher.infer(request('a'), controller.signal);
+    await settle();
+    controller.abort();
+    await expect(second).rejects.toMatchObject({ code: 'CANCELLED' });
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await first;
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a', 'run a']);
+    expect(dispatcher.underWay).toBe(0);
+  });
+
+  it('refuses what the queue can not hold', async () => {
+    const { dispatcher, addModel } = setUp(1, { maxQueuedRequests: 1 });
+    addModel('a');
+    addModel('b');
+    dispatcher.infer(request('a'), never).catch(() => undefined);
+    await settle();
+    dispatcher.infer(request('b'), never).catch(() => undefined);
+    await settle();
+    await expect(dispatcher.infer(request('b'), never)).rejects.toMatchObject({ code: 'QUEUE_FULL', status: 429 });
+    await dispatcher.close(true);
+  });
+
+  it('ends every request that waits when it closes', async () => {
+    const { dispatcher, addModel, runners } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    const outcome = answer.catch((error: unknown) => error);
+    const expected = { code: 'DRAINING' };
+    await dispatcher.close(true);
+    expect(await outcome).toMatchObject(expected);
+    expect(runners[0]!.state).toBe('stopped');
+  });
+
+  it('unloads on request once nothing uses the model', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishLoad();
+    await settle();
+    const unloaded = dispatcher.unload('a', null, 1000);
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a', 'run a']);
+    runners[0]!.finishRun();
+    await answer;
+    await unloaded;
+    expect(runners[0]!.asked).toEqual(['load a', 'run a', 'evict a']);
+  });
+});
