@@ -191,7 +191,7 @@ export class FrameDecoder {
     const parts: Uint8Array[] = [];
     let offset = 0;
     for (const bytes of this.#partBytes) {
-      parts.push(bytes === 0 ? EMPTY : new Uint8Array(buffer, offset, bytes));
+      parts.push(bytes === 0 ? new Uint8Array(0) : new Uint8Array(buffer, offset, bytes));
       offset += align8(bytes);
     }
     const message = this.#message;

@@ -1,0 +1,28 @@
+// What a backend is: the one interface through which a worker makes models resident and runs them.
+
+import type { Device } from '../../devices/types.ts';
+import type { Tensor, TensorSpec } from '../../tensors.ts';
+import type { LoadableModel } from '../types.ts';
+
+/** One model made resident. Its methods are never called while another of them is under way. */
+export interface LoadedModel {
+  readonly inputs: readonly TensorSpec[];
+  readonly outputs: readonly TensorSpec[];
+  /** Inputs were checked against the signature. Throws GpufaasError: BAD_TENSOR, OUT_OF_MEMORY, WORKER_DIED. */
+  run(inputs: readonly Tensor[]): Promise<{ readonly outputs: Tensor[]; readonly runMs: number }>;
+  /** Gives the memory back; nothing is called after it. */
+  release(): Promise<void>;
+}
+
+/** Makes models resident on one device. A blocking backend lives in the model's own thread, one instance in each. */
+export interface Backend {
+  /** Loads whatever the first model would otherwise wait for, and proves that the device works. Throws NO_DEVICE. */
+  warmUp(): Promise<void>;
+  /** Throws GpufaasError: BAD_MODEL, OUT_OF_MEMORY, NO_DEVICE. */
+  load(model: LoadableModel): Promise<LoadedModel>;
+  /** The device's memory where the backend itself accounts it (emulated). */
+  memory?(): { readonly totalBytes: number; readonly freeBytes: number };
+}
+
+/** A module of a backend exports this under the name `createBackend`. */
+export type CreateBackend = (device: Device) => Backend | Promise<Backend>;

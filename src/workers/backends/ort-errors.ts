@@ -1,0 +1,80 @@
+// The one place that reads ONNX Runtime's error texts (its errors carry no codes) and says what they mean to us.
+
+import { type ErrorCode, GpufaasError } from '../../errors.ts';
+
+/** What was being done when the runtime threw. */
+export type OrtStage = 'probe' | 'load' | 'run';
+
+const OUT_OF_MEMORY =
+  /failed to allocate memory|bad_alloc|bad allocation|out of memory|out-of-memory|cuda_error_out_of_memory|cudaErrorMemoryAllocation|(cublas|cudnn|cufft)_status_alloc_failed|available memory of \d+ is smaller than requested|E_OUTOFMEMORY|ENOMEM|cannot allocate memory|requested buffer of size/i;
+
+// After these the device's context is gone: every later call in this process fails too, only a new process helps.
+const DEVICE_LOST =
+  /illegal memory access|unspecified launch failure|device-side assert|cudaErrorIllegalAddress|cudaErrorLaunchFailure|uncorrectable ECC|fallen off the bus|device (was |is )?lost|DXGI_ERROR_DEVICE|CUDA failure (700|702|710|714|716|717|718|719)\b/i;
+
+const BAD_INPUT =
+  /got invalid dimensions|invalid rank for input|unexpected input data type|invalid feed input|missing input|indices element out of data bounds|out of (data )?bounds|cannot be reshaped|size mismatch|dimension mismatch/i;
+
+/** One line without file paths, source positions or error numbers of the runtime's inside. */
+function bland(message: string): string {
+  const line =
+    message
+      .replace(/^\s*(Error|Exception|non-zero status code returned while running)\s*:?\s*/i, '')
+      .split('\n')
+      .find((text) => text.trim() !== '') ?? '';
+  const cleaned = line
+    .replace(/(?:[A-Za-z]:)?(?:[\\/][\w.@+ -]+){2,}(?::\d+)?/g, '…')
+    .replace(/\s+/g, ' ')
+    .trim();
+  return cleaned.length > 300 ? `${cleaned.slice(0, 300)}…` : cleaned;
+}
+
+function codeOf(message: string, stage: OrtStage): ErrorCode {
+  if (OUT_OF_MEMORY.test(message)) return 'OUT_OF_MEMORY';
+  if (stage === 'probe') return 'NO_DEVICE';
+  if (DEVICE_LOST.test(message)) return 'WORKER_DIED';
+  return stage === 'load' ? 'BAD_MODEL' : 'BAD_TENSOR';
+}
+
+/** Translates what the runtime threw. WORKER_DIED means that this process can do no more on its device. */
+export function translateOrtError(thrown: unknown, stage: OrtStage): GpufaasError {
+  if (thrown instanceof GpufaasError) return thrown;
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const code = codeOf(message, stage);
+  const text = bland(message);
+  switch (code) {
+    case 'OUT_OF_MEMORY':
+      return new GpufaasError(
+        code,
+        stage === 'run'
+          ? 'The device ran out of memory in this run.'
+          : 'The device ran out of memory while it loaded the model.',
+        {
+          cause: thrown,
+          suggestions: [
+            'Give the device more memory (--devices …@MEMORY), unload other models, or send smaller batches.',
+          ],
+        },
+      );
+    case 'NO_DEVICE':
+      return new GpufaasError(code, `The device can't be used: ${text}`, {
+        cause: thrown,
+        suggestions: ['Run `gpufaas doctor`.'],
+      });
+    case 'WORKER_DIED':
+      return new GpufaasError(code, 'The device failed and its worker has to start again.', { cause: thrown });
+    case 'BAD_MODEL':
+      return new GpufaasError(code, `The model can't be loaded: ${text}`, {
+        cause: thrown,
+        suggestions: ['Check the file with the ONNX checker, and that its opset is supported by ONNX Runtime.'],
+      });
+    default:
+      return new GpufaasError(
+        code,
+        BAD_INPUT.test(message)
+          ? `The model does not take these inputs: ${text}`
+          : `The model failed on these inputs: ${text}`,
+        { cause: thrown, suggestions: ['Compare the shapes and values with what the model expects.'] },
+      );
+  }
+}

@@ -1,0 +1,119 @@
+// What all backends on ONNX Runtime share: sessions with our options, checked inputs, translated errors. A backend
+// adds its provider and what that needs.
+
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Device } from '../../devices/types.ts';
+import { GpufaasError } from '../../errors.ts';
+import type { Tensor } from '../../tensors.ts';
+import { checkInputs, type InputSpec } from '../check-inputs.ts';
+import type { LoadableModel } from '../types.ts';
+import type { Backend, LoadedModel } from './backend.ts';
+import { InferenceSession, probeModel, type Session } from './ort.ts';
+import { translateOrtError } from './ort-errors.ts';
+import { fromOrt, specOf, toOrt } from './ort-tensors.ts';
+import { type ExtraOptions, mergeSessionOptions } from './session-options.ts';
+
+/** What a provider adds to every session. */
+export interface ProviderOptions {
+  readonly executionProviders: Session.SessionOptions['executionProviders'];
+  readonly extra?: ExtraOptions;
+}
+
+/** The name of the file beside a prepared model that says how it wants to be loaded. */
+export const ARTEFACT_FILE = 'artefact.json';
+
+/** The session options of a device: its threads, no spinning, no arena, its provider. */
+export function deviceOptions(device: Device, provider: ProviderOptions): Session.SessionOptions {
+  return {
+    executionProviders: [...(provider.executionProviders ?? [])],
+    intraOpNumThreads: device.threads,
+    interOpNumThreads: 1,
+    executionMode: 'sequential',
+    // The arena keeps what the largest batch ever took; without it a worker is as large as its models.
+    enableCpuMemArena: false,
+    logSeverityLevel: 4,
+    extra: { ...provider.extra, session: { ...provider.extra?.['session'], 'intra_op.allow_spinning': '0' } },
+  };
+}
+
+/** How a prepared model is loaded: never optimised again, its weights mapped unless the artefact asks for prepacking. */
+async function preparedOptions(path: string): Promise<Session.SessionOptions> {
+  let prepack = false;
+  try {
+    const artefact = JSON.parse(await readFile(join(dirname(path), ARTEFACT_FILE), 'utf8')) as {
+      readonly mode?: string;
+    };
+    prepack = artefact.mode === 'prepacked';
+  } catch {
+    // Without the file beside it, mapped is right: it is only ever slower, never wrong.
+  }
+  return {
+    graphOptimizationLevel: 'disabled',
+    extra: { session: prepack ? {} : { disable_prepacking: '1' } },
+  };
+}
+
+function withAnyRank(spec: InputSpec, declared: readonly InputSpec[]): InputSpec {
+  // The runtime shows an input of any rank as one without dimensions; the file's own signature tells them apart.
+  const own = declared.find(({ name }) => name === spec.name);
+  return own?.anyRank === true ? { ...spec, anyRank: true } : spec;
+}
+
+function asLoadedModel(session: Session, model: LoadableModel): LoadedModel {
+  const inputs = session.inputMetadata.map((metadata) => withAnyRank(specOf(metadata), model.inputs));
+  const outputs = session.outputMetadata.map(specOf);
+  return {
+    inputs,
+    outputs,
+    async run(tensors: readonly Tensor[]) {
+      checkInputs(inputs, tensors);
+      const feeds: Record<string, ReturnType<typeof toOrt>> = {};
+      for (const tensor of tensors) feeds[tensor.name] = toOrt(tensor);
+      const startMs = performance.now();
+      let results: Awaited<ReturnType<Session['run']>>;
+      try {
+        results = await session.run(feeds);
+      } catch (error) {
+        throw translateOrtError(error, 'run');
+      }
+      const runMs = performance.now() - startMs;
+      return { outputs: outputs.map(({ name }) => fromOrt(name, results[name]!)), runMs };
+    },
+    release: () => session.release(),
+  };
+}
+
+/** A backend of ONNX Runtime with this provider. */
+export function createOrtBackend(device: Device, provider: ProviderOptions): Backend {
+  const base = deviceOptions(device, provider);
+  return {
+    async warmUp() {
+      try {
+        const session = await InferenceSession.create(probeModel(), base);
+        await session.release();
+      } catch (error) {
+        throw translateOrtError(error, 'probe');
+      }
+    },
+    async load(model) {
+      const options = mergeSessionOptions(
+        base,
+        model.prepared ? await preparedOptions(model.path) : {},
+        model.sessionOptions ?? {},
+      );
+      let session: Session;
+      try {
+        session = await InferenceSession.create(model.path, options);
+      } catch (error) {
+        throw translateOrtError(error, 'load');
+      }
+      try {
+        return asLoadedModel(session, model);
+      } catch (error) {
+        await session.release();
+        throw error instanceof GpufaasError ? error : translateOrtError(error, 'load');
+      }
+    },
+  };
+}

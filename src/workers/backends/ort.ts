@@ -1,0 +1,24 @@
+// ONNX Runtime as the rest of the backends use it: imported in one place, in a model's own thread only, with telemetry
+// off and the workaround that its binding needs.
+
+// Node 24 has Float16Array, ONNX Runtime's JavaScript half then uses it, and its native half does not know it and sees
+// a tensor of no bytes. Without the global, FP16 travels as Uint16Array both ways. The thread is ours alone.
+Reflect.deleteProperty(globalThis, 'Float16Array');
+// Read when the native library loads; the runner sets it too, before the process starts.
+process.env['ORT_DISABLE_TELEMETRY'] = '1';
+
+const runtime = await import('onnxruntime-node');
+
+/** The runtime's classes. */
+export const { InferenceSession, Tensor: OrtTensor } = runtime.default ?? runtime;
+
+export type { InferenceSession as Session, Tensor as OrtValue } from 'onnxruntime-node';
+
+// The smallest model there is: one Identity over one float (opset 17), written by hand in protobuf's wire format. A
+// session of it proves that a provider works and makes the runtime build what the first model would otherwise wait for.
+const PROBE_MODEL = 'CAg6MgoQCgF4EgF5IghJZGVudGl0eRIEdGVzdFoLCgF4EgYKBAgBEgBiCwoBeRIGCgQIARIAQgQKABAR';
+
+/** The bytes of the probe model: input x and output y, FP32 scalars. */
+export function probeModel(): Uint8Array {
+  return new Uint8Array(Buffer.from(PROBE_MODEL, 'base64'));
+}

@@ -1,0 +1,134 @@
+// The worker process of one device. Its main thread never touches a runtime that could hold it up, so it always answers
+// heartbeats. It ends when its parent's end of the channel closes, however the parent ended.
+
+import { writeFileSync } from 'node:fs';
+import { toGpufaasError } from '../errors.ts';
+import type { Tensor } from '../tensors.ts';
+import { openBackend, runsInline } from './backends/open.ts';
+import type { Backend } from './backends/backend.ts';
+import { freeBytes } from './free-bytes.ts';
+import { InlineHost } from './model-host.ts';
+import {
+  type FromWorker,
+  headOf,
+  joinTensors,
+  type ToWorker,
+  toErrorMessage,
+  WORKER_VARIABLE,
+  type WorkerConfig,
+} from './protocol.ts';
+import { Residents } from './residents.ts';
+import { ThreadHost } from './thread-host.ts';
+import { channelToParent } from './transport.ts';
+
+const config = JSON.parse(process.env[WORKER_VARIABLE]!) as WorkerConfig;
+
+// A Ctrl-C in the terminal reaches the whole process group; the daemon decides when its workers end.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
+try {
+  // If the machine runs out of memory, better a worker than the daemon.
+  if (process.platform === 'linux') writeFileSync('/proc/self/oom_score_adj', '500');
+} catch {
+  // Not allowed in some containers; nothing depends on it.
+}
+
+/** Ends the process without waiting for a run under way, as an orderly exit would. */
+function endNow(): never {
+  process.kill(process.pid, 'SIGKILL');
+  process.exit(1);
+}
+
+function fail(reason: string): never {
+  process.stderr.write(`${reason}\n`);
+  process.exit(70);
+}
+
+const inline: Backend | undefined = runsInline(config.device, config.backend)
+  ? await openBackend(config.device, config.backend)
+  : undefined;
+const residents = new Residents(async () => {
+  if (inline !== undefined) return new InlineHost(inline);
+  const host = new ThreadHost(config, fail);
+  try {
+    await host.warm;
+  } catch (error) {
+    await host.end();
+    throw error;
+  }
+  return host;
+});
+let emptyRssBytes = process.memoryUsage.rss();
+
+const channel = channelToParent({
+  onMessage: (message, parts) => void handle(message as unknown as ToWorker, parts),
+  onClose: endNow,
+});
+
+function send(message: FromWorker, parts: readonly Uint8Array[] = []): void {
+  channel.send(message as unknown as Record<string, unknown>, parts);
+}
+
+/** Sends outputs and frees their bytes once the system took them, instead of at some later garbage collection. */
+function sendOutputs(call: number, outputs: readonly Tensor[], runMs: number): void {
+  const parts = outputs.map(({ data }) => data);
+  send({ type: 'ran', call, outputs: outputs.map(headOf), runMs }, parts);
+  void channel.drained().then(() => freeBytes(outputs));
+}
+
+async function attempt(call: number, task: () => Promise<void>): Promise<void> {
+  try {
+    await task();
+  } catch (thrown) {
+    send({ type: 'failed', call, error: toErrorMessage(toGpufaasError(thrown)) });
+  }
+}
+
+async function stop(): Promise<void> {
+  await residents.clear();
+  await channel.drained();
+  process.exit(0);
+}
+
+function memory(): Extract<FromWorker, { type: 'measured' }>['memory'] {
+  const device = inline?.memory?.();
+  return {
+    rssBytes: process.memoryUsage.rss(),
+    emptyRssBytes,
+    deviceTotalBytes: device?.totalBytes ?? null,
+    deviceFreeBytes: device?.freeBytes ?? null,
+  };
+}
+
+async function handle(message: ToWorker, parts: Uint8Array[]): Promise<void> {
+  switch (message.type) {
+    case 'ping':
+      send({ type: 'pong' });
+      return;
+    case 'measure':
+      send({ type: 'measured', call: message.call, memory: memory() });
+      return;
+    case 'load':
+      return attempt(message.call, async () =>
+        send({ type: 'loaded', call: message.call, result: await residents.load(message.model) }),
+      );
+    case 'evict':
+      return attempt(message.call, async () =>
+        send({ type: 'evicted', call: message.call, result: await residents.evict(message.model) }),
+      );
+    case 'run':
+      return attempt(message.call, async () => {
+        const { outputs, runMs } = await residents.run(message.model, joinTensors(message.inputs, parts));
+        sendOutputs(message.call, outputs, runMs);
+      });
+    case 'stop':
+      return stop();
+  }
+}
+
+try {
+  await residents.warmUp();
+  emptyRssBytes = process.memoryUsage.rss();
+  send({ type: 'ready' });
+} catch (error) {
+  fail(toGpufaasError(error).message);
+}

@@ -1,0 +1,79 @@
+// The messages between a runner (in the daemon) and its worker process; tensors travel as parts beside them.
+
+import type { Device } from '../devices/types.ts';
+import { type ErrorCode, GpufaasError, isErrorCode } from '../errors.ts';
+import type { Datatype, Tensor } from '../tensors.ts';
+import type { EvictResult, LoadableModel, LoadResult } from './types.ts';
+
+/** What a worker process is told by its environment, as JSON in `WORKER_VARIABLE`. */
+export interface WorkerConfig {
+  readonly device: Device;
+  /** URL of a module that exports `createBackend`, instead of the device's own (fixtures). */
+  readonly backend?: string;
+}
+
+/** The environment variable that carries the `WorkerConfig`. */
+export const WORKER_VARIABLE = 'GPUFAAS_WORKER';
+
+/** A tensor without its bytes; the part with the same index holds them. */
+export interface TensorHead {
+  readonly name: string;
+  readonly datatype: Datatype;
+  readonly shape: readonly number[];
+}
+
+/** An error as it crosses a process or thread. */
+export interface ErrorMessage {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly suggestions: readonly string[];
+}
+
+/** Resident set of the worker as it sees itself, and its device's memory if it accounts that (emulated). */
+export interface WorkerMemory {
+  readonly rssBytes: number;
+  readonly emptyRssBytes: number;
+  readonly deviceTotalBytes: number | null;
+  readonly deviceFreeBytes: number | null;
+}
+
+/** What the daemon asks. `call` numbers the answers; a run's tensors are the parts of its frame. */
+export type ToWorker =
+  | { readonly type: 'load'; readonly call: number; readonly model: LoadableModel }
+  | { readonly type: 'evict'; readonly call: number; readonly model: string }
+  | { readonly type: 'run'; readonly call: number; readonly model: string; readonly inputs: readonly TensorHead[] }
+  | { readonly type: 'measure'; readonly call: number }
+  | { readonly type: 'ping' }
+  /** Finish what is under way, release everything, exit. */
+  | { readonly type: 'stop' };
+
+/** What the worker says. */
+export type FromWorker =
+  | { readonly type: 'ready' }
+  | { readonly type: 'loaded'; readonly call: number; readonly result: LoadResult }
+  | { readonly type: 'evicted'; readonly call: number; readonly result: EvictResult }
+  | { readonly type: 'ran'; readonly call: number; readonly outputs: readonly TensorHead[]; readonly runMs: number }
+  | { readonly type: 'measured'; readonly call: number; readonly memory: WorkerMemory }
+  | { readonly type: 'failed'; readonly call: number; readonly error: ErrorMessage }
+  | { readonly type: 'pong' };
+
+/** The part of a tensor that travels in the message. */
+export function headOf({ name, datatype, shape }: Tensor): TensorHead {
+  return { name, datatype, shape };
+}
+
+/** Puts tensors together again from heads and parts of one frame. */
+export function joinTensors(heads: readonly TensorHead[], parts: readonly Uint8Array[]): Tensor[] {
+  return heads.map((head, index) => ({ ...head, data: parts[index] ?? new Uint8Array(0) }));
+}
+
+/** An error ready to cross. */
+export function toErrorMessage(error: GpufaasError): ErrorMessage {
+  return { code: error.code, message: error.message, suggestions: error.suggestions };
+}
+
+/** An error that crossed, as ours again. */
+export function fromErrorMessage(error: ErrorMessage): GpufaasError {
+  const code = isErrorCode(error.code) ? error.code : 'INTERNAL';
+  return new GpufaasError(code, error.message, { suggestions: error.suggestions });
+}

@@ -1,0 +1,125 @@
+// The models of one worker process: loads and evictions strictly in the order given, runs beside them. Keeps one warm
+// empty host ahead, so that a load does not wait for a thread to start.
+
+import { GpufaasError } from '../errors.ts';
+import type { Tensor } from '../tensors.ts';
+import type { ModelHost } from './model-host.ts';
+import type { EvictResult, LoadableModel, LoadResult } from './types.ts';
+
+/** Starts a host; resolves when it is warm. */
+export type StartHost = () => Promise<ModelHost>;
+
+interface Resident {
+  readonly host: ModelHost;
+  /** Runs under way; an eviction waits for them. */
+  readonly runs: Set<Promise<unknown>>;
+}
+
+const rssBytes = (): number => process.memoryUsage.rss();
+
+/** What is resident in this process. */
+export class Residents {
+  readonly #startHost: StartHost;
+  readonly #resident = new Map<string, Resident>();
+  #spare: Promise<ModelHost> | undefined;
+  #memoryTail: Promise<unknown> = Promise.resolve();
+  #refill: NodeJS.Timeout | undefined;
+
+  constructor(startHost: StartHost) {
+    this.#startHost = startHost;
+  }
+
+  /** Makes the first host ready. Throws NO_DEVICE if the device can't be used. */
+  async warmUp(): Promise<void> {
+    await this.#ensureSpare();
+  }
+
+  #ensureSpare(): Promise<ModelHost> {
+    if (this.#spare === undefined) {
+      const spare = this.#startHost();
+      this.#spare = spare;
+      // A host that does not start is not kept: the next load tries again.
+      spare.catch(() => {
+        if (this.#spare === spare) this.#spare = undefined;
+      });
+    }
+    return this.#spare;
+  }
+
+  /** Not at once: what was just loaded is about to run, and a thread that starts would take its cores. */
+  #refillSoon(): void {
+    clearTimeout(this.#refill);
+    this.#refill = setTimeout(() => void this.#ensureSpare().catch(() => undefined), 100);
+    this.#refill.unref();
+  }
+
+  #inOrder<T>(task: () => Promise<T>): Promise<T> {
+    const result = this.#memoryTail.then(task);
+    this.#memoryTail = result.catch(() => undefined);
+    return result;
+  }
+
+  load(model: LoadableModel): Promise<LoadResult> {
+    return this.#inOrder(async () => {
+      if (this.#resident.has(model.id)) throw new GpufaasError('INTERNAL', 'The model is resident already.');
+      const host = await this.#ensureSpare();
+      this.#spare = undefined;
+      const beforeBytes = rssBytes();
+      try {
+        const { loadMs, inputs, outputs } = await host.load(model);
+        this.#resident.set(model.id, { host, runs: new Set() });
+        // Mapped weights appear in the resident set when the first run reads them, not now.
+        const measuredBytes = model.prepared || model.emulation ? null : Math.max(0, rssBytes() - beforeBytes);
+        return { loadMs, measuredBytes: model.emulation?.memoryBytes ?? measuredBytes, inputs, outputs };
+      } catch (error) {
+        this.#spare ??= Promise.resolve(host);
+        throw error;
+      } finally {
+        this.#refillSoon();
+      }
+    });
+  }
+
+  evict(modelId: string): Promise<EvictResult> {
+    return this.#inOrder(async () => {
+      const startMs = performance.now();
+      const resident = this.#resident.get(modelId);
+      if (resident === undefined) return { evictMs: 0, releasedBytes: 0 };
+      this.#resident.delete(modelId);
+      await Promise.allSettled(resident.runs);
+      const beforeBytes = rssBytes();
+      await resident.host.release();
+      if (this.#spare === undefined) {
+        clearTimeout(this.#refill);
+        this.#spare = Promise.resolve(resident.host);
+      } else {
+        await resident.host.end();
+      }
+      return { evictMs: performance.now() - startMs, releasedBytes: Math.max(0, beforeBytes - rssBytes()) };
+    });
+  }
+
+  async run(modelId: string, inputs: readonly Tensor[]): ReturnType<ModelHost['run']> {
+    const resident = this.#resident.get(modelId);
+    if (resident === undefined) throw new GpufaasError('WORKER_DIED', 'The model is not resident any more.');
+    const run = resident.host.run(inputs);
+    resident.runs.add(run);
+    try {
+      return await run;
+    } finally {
+      resident.runs.delete(run);
+    }
+  }
+
+  /** Evicts everything, in order, and ends the hosts. */
+  async clear(): Promise<void> {
+    await Promise.all([...this.#resident.keys()].map((modelId) => this.evict(modelId)));
+    clearTimeout(this.#refill);
+    const spare = this.#spare;
+    this.#spare = undefined;
+    await spare?.then(
+      (host) => host.end(),
+      () => undefined,
+    );
+  }
+}

@@ -1,0 +1,221 @@
+// The daemon's handle on one device: keeps a worker process alive, restarts it with growing pauses when it dies, gives
+// up for a while when it keeps dying. Calls that were under way when it died are rejected, never repeated here.
+
+import type { Device } from '../devices/types.ts';
+import { GpufaasError } from '../errors.ts';
+import type { Tensor } from '../tensors.ts';
+import type {
+  DeviceMeasurement,
+  EvictResult,
+  LoadableModel,
+  LoadResult,
+  Runner,
+  RunnerEvents,
+  RunnerState,
+  RunResult,
+} from './types.ts';
+import { type ProcessOptions, WorkerProcess } from './worker-process.ts';
+
+/** Limits and pauses, all optional; times in milliseconds. */
+export interface RunnerOptions extends Partial<Omit<ProcessOptions, 'environment'>> {
+  readonly environment?: Readonly<Record<string, string>>;
+  /** URL of a module that exports `createBackend`, in place of the device's own (fixtures). */
+  readonly backend?: string;
+  /** Pauses before the first, second, … restart in a row with no success between; the last one repeats. */
+  readonly backoffMs?: readonly number[];
+  /** Deaths in a row, with no load or run between them that succeeded, after which the device counts as failed. */
+  readonly crashLimit?: number;
+  /** How often a failed device is tried again. */
+  readonly failedRetryMs?: number;
+}
+
+/** A runner whose device can be taken away and brought back (emulated devices only). */
+export interface DeviceRunner extends Runner {
+  /** As if the card were pulled: the process is killed, nothing restarts it. Throws USAGE on a real device. */
+  unplug(): Promise<void>;
+  /** Starts it again; resolves when it is ready. */
+  plug(): Promise<void>;
+}
+
+const DEFAULTS: ProcessOptions = {
+  startLimitMs: 60_000,
+  runLimitMs: 60_000,
+  loadLimitMs: 120_000,
+  heartbeatMs: 1_000,
+  heartbeatLimitMs: 5_000,
+  stopGraceMs: 10_000,
+  environment: {},
+};
+const BACKOFF_MS = [0, 250, 1_000, 4_000, 10_000];
+const CRASH_LIMIT = 5;
+const FAILED_RETRY_MS = 60_000;
+
+class ProcessRunner implements DeviceRunner {
+  readonly device: string;
+  readonly #device: Device;
+  readonly #options: RunnerOptions;
+  readonly #events: RunnerEvents;
+  #state: RunnerState = 'stopped';
+  #process: WorkerProcess | undefined;
+  /** Deaths since the last load or run that succeeded. */
+  #deaths = 0;
+  #restart: NodeJS.Timeout | undefined;
+  #starting: PromiseWithResolvers<void> | undefined;
+
+  constructor(device: Device, options: RunnerOptions, events: RunnerEvents) {
+    this.device = device.id;
+    this.#device = device;
+    this.#options = options;
+    this.#events = events;
+  }
+
+  get state(): RunnerState {
+    return this.#state;
+  }
+
+  get pid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  start(): Promise<void> {
+    if (this.#state === 'ready') return Promise.resolve();
+    if (this.#starting === undefined) {
+      this.#starting = Promise.withResolvers<void>();
+      this.#deaths = 0;
+      clearTimeout(this.#restart);
+      if (this.#process === undefined) this.#spawn('starting');
+    }
+    return this.#starting.promise;
+  }
+
+  #spawn(state: 'starting' | 'restarting' | 'failed'): void {
+    this.#state = state;
+    const { backend } = this.#options;
+    const config = { device: this.#device, ...(backend !== undefined && { backend }) };
+    const worker: WorkerProcess = new WorkerProcess(
+      config,
+      { ...DEFAULTS, ...this.#options, environment: this.#environment() },
+      {
+        onReady: () => this.#onReady(),
+        onExit: (reason) => this.#onExit(worker, reason),
+      },
+    );
+    this.#process = worker;
+  }
+
+  #environment(): Record<string, string> {
+    const environment: Record<string, string> = { ...this.#options.environment };
+    // Pinned by its identity, which no reordering of cards changes; inside the process it is device 0.
+    if (this.#device.uuid !== undefined) environment['CUDA_VISIBLE_DEVICES'] = this.#device.uuid;
+    return environment;
+  }
+
+  #onReady(): void {
+    this.#state = 'ready';
+    this.#settleStart();
+    this.#events.onReady();
+  }
+
+  #settleStart(error?: GpufaasError): void {
+    const starting = this.#starting;
+    this.#starting = undefined;
+    if (error === undefined) starting?.resolve();
+    else starting?.reject(error);
+  }
+
+  #onExit(worker: WorkerProcess, reason: string): void {
+    if (this.#process !== worker) return;
+    this.#process = undefined;
+    if (this.#state === 'stopped' || this.#state === 'unplugged') return;
+    this.#deaths += 1;
+    const crashLimit = this.#options.crashLimit ?? CRASH_LIMIT;
+    const wasReady = this.#state === 'ready';
+    const wasFailed = this.#state === 'failed';
+    const failed = this.#deaths >= crashLimit;
+    this.#state = failed ? 'failed' : 'restarting';
+    const backoffMs = this.#options.backoffMs ?? BACKOFF_MS;
+    const pauseMs = failed
+      ? (this.#options.failedRetryMs ?? FAILED_RETRY_MS)
+      : (backoffMs[Math.min(this.#deaths, backoffMs.length) - 1] ?? 0);
+    this.#restart = setTimeout(() => this.#spawn(failed ? 'failed' : 'restarting'), pauseMs);
+    if (failed) {
+      this.#settleStart(
+        new GpufaasError('NO_DEVICE', `The worker of ${this.device} does not stay up: ${reason}.`, {
+          suggestions: ['Run `gpufaas doctor`.'],
+        }),
+      );
+    }
+    // A device that never came up was not there to be lost; an operator still wants to know why.
+    if (wasReady || (failed && !wasFailed)) this.#events.onLost(reason, failed);
+    this.#events.onNotice(failed ? 'the worker does not stay up' : 'the worker died', {
+      device: this.device,
+      reason,
+      deaths: this.#deaths,
+      restartInMs: pauseMs,
+    });
+  }
+
+  /** Calls only reach a worker that is up: the others are to be placed elsewhere. */
+  #worker(): WorkerProcess {
+    if (this.#state === 'ready' && this.#process !== undefined) return this.#process;
+    throw new GpufaasError('WORKER_DIED', `The worker of ${this.device} is not up (${this.#state}).`);
+  }
+
+  async load(model: LoadableModel): Promise<LoadResult> {
+    const result = await this.#worker().load(model);
+    this.#deaths = 0;
+    return result;
+  }
+
+  async evict(modelId: string): Promise<EvictResult> {
+    return this.#worker().evict(modelId);
+  }
+
+  async run(modelId: string, inputs: readonly Tensor[]): Promise<RunResult> {
+    const result = await this.#worker().run(modelId, inputs);
+    this.#deaths = 0;
+    return result;
+  }
+
+  async measure(): Promise<DeviceMeasurement> {
+    const { rssBytes, emptyRssBytes, deviceTotalBytes, deviceFreeBytes } = await this.#worker().measure();
+    return { processRssBytes: rssBytes, emptyRssBytes, deviceTotalBytes, deviceFreeBytes };
+  }
+
+  async stop(force = false): Promise<void> {
+    await this.#halt('stopped', force);
+  }
+
+  async unplug(): Promise<void> {
+    if (this.#device.kind !== 'emulated') {
+      throw new GpufaasError('USAGE', `${this.device} is a real device; only emulated ones can be unplugged.`);
+    }
+    if (this.#state === 'unplugged' || this.#state === 'stopped') return;
+    const wasReady = this.#state === 'ready';
+    await this.#halt('unplugged', true);
+    if (wasReady) this.#events.onLost('it was unplugged', true);
+  }
+
+  async plug(): Promise<void> {
+    if (this.#device.kind !== 'emulated') {
+      throw new GpufaasError('USAGE', `${this.device} is a real device; only emulated ones can be plugged in.`);
+    }
+    await this.start();
+  }
+
+  async #halt(state: 'stopped' | 'unplugged', force: boolean): Promise<void> {
+    this.#state = state;
+    clearTimeout(this.#restart);
+    this.#settleStart(new GpufaasError('WORKER_DIED', `The worker of ${this.device} was ${state}.`));
+    const worker = this.#process;
+    if (worker === undefined) return;
+    if (force) worker.kill(`it was ${state}`);
+    else await worker.stop();
+    await worker.exited;
+  }
+}
+
+/** The runner of a device; `start` begins. */
+export function createRunner(device: Device, options: RunnerOptions, events: RunnerEvents): DeviceRunner {
+  return new ProcessRunner(device, options, events);
+}

@@ -1,0 +1,250 @@
+// One life of a worker's process, from spawn to exit: its channel, the calls under way in it, its heartbeat. Whatever
+// goes wrong ends the process; `onExit` then says why, once, after every call was rejected with WORKER_DIED.
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Duplex } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import { GpufaasError } from '../errors.ts';
+import type { Tensor } from '../tensors.ts';
+import { Calls } from './calls.ts';
+import {
+  type FromWorker,
+  fromErrorMessage,
+  headOf,
+  joinTensors,
+  type ToWorker,
+  WORKER_VARIABLE,
+  type WorkerConfig,
+  type WorkerMemory,
+} from './protocol.ts';
+import { type Channel, CHANNEL_FD, openChannel } from './transport.ts';
+import type { EvictResult, LoadableModel, LoadResult, RunResult } from './types.ts';
+
+/** Limits of one process, in milliseconds, and how it is started. */
+export interface ProcessOptions {
+  readonly startLimitMs: number;
+  readonly runLimitMs: number;
+  readonly loadLimitMs: number;
+  readonly heartbeatMs: number;
+  readonly heartbeatLimitMs: number;
+  readonly stopGraceMs: number;
+  /** Bytes of private writable memory after which allocations fail (POSIX only, by the shell's ulimit). */
+  readonly dataLimitBytes?: number;
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** What its owner is told. */
+export interface ProcessEvents {
+  onReady(): void;
+  onExit(reason: string): void;
+}
+
+const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url));
+const STDERR_KEPT = 4096;
+
+function environmentOf(config: WorkerConfig, extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const environment: NodeJS.ProcessEnv = {
+    ...process.env,
+    ORT_DISABLE_TELEMETRY: '1',
+    // glibc gives freed memory back from 128 KiB on, so that an eviction is one for the machine too.
+    MALLOC_TRIM_THRESHOLD_: '131072',
+    ...extra,
+    [WORKER_VARIABLE]: JSON.stringify(config),
+  };
+  for (const name of ['GPUFAAS_TOKEN', 'NODE_OPTIONS', 'NODE_CHANNEL_FD']) delete environment[name];
+  return environment;
+}
+
+function start(config: WorkerConfig, options: ProcessOptions): ChildProcess {
+  const node = [process.execPath, '--disable-warning=ExperimentalWarning', ENTRY];
+  const limited = options.dataLimitBytes !== undefined && process.platform !== 'win32';
+  const command = limited
+    ? ['/bin/sh', '-c', `ulimit -d ${Math.floor(options.dataLimitBytes! / 1024)} && exec "$@"`, 'sh', ...node]
+    : node;
+  return spawn(command[0]!, command.slice(1), {
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    env: environmentOf(config, options.environment),
+    windowsHide: true,
+  });
+}
+
+/** A running worker. Methods reject with GpufaasError; after the exit with WORKER_DIED. */
+export class WorkerProcess {
+  readonly #child: ChildProcess;
+  readonly #channel: Channel;
+  readonly #options: ProcessOptions;
+  readonly #events: ProcessEvents;
+  readonly #device: string;
+  readonly #calls: Calls;
+  readonly #exited = Promise.withResolvers<void>();
+  #startTimer: NodeJS.Timeout | undefined;
+  #heartbeatTimer: NodeJS.Timeout | undefined;
+  #unansweredBeats = 0;
+  #reason: string | undefined;
+  #stderr = '';
+  #ended = false;
+  #reported = false;
+
+  constructor(config: WorkerConfig, options: ProcessOptions, events: ProcessEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#device = config.device.id;
+    this.#calls = new Calls((what, limitMs) => this.kill(`${what} took longer than ${limitMs} ms`));
+    this.#child = start(config, options);
+    this.#child.on('error', (error) => this.#finish(`it could not be started: ${error.message}`));
+    this.#child.on('exit', (code, signal) => this.#onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
+    this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT);
+    });
+    this.#channel = openChannel(this.#child.stdio[CHANNEL_FD] as Duplex, {
+      onMessage: (message, parts) => this.#onMessage(message as unknown as FromWorker, parts),
+      // An exit follows a closed channel at once; a process that closed it and lives on is of no use.
+      onClose: (error) => this.kill(error?.message ?? 'it closed its channel', 500),
+    });
+    this.#startTimer = setTimeout(
+      () => this.kill(`it was not ready after ${options.startLimitMs} ms`),
+      options.startLimitMs,
+    );
+  }
+
+  get pid(): number | undefined {
+    return this.#ended ? undefined : this.#child.pid;
+  }
+
+  /** Resolves after the process is gone. */
+  get exited(): Promise<void> {
+    return this.#exited.promise;
+  }
+
+  /** Ends the process with SIGKILL, after `delayMs`; the reason is what `onExit` will say. */
+  kill(reason: string, delayMs = 0): void {
+    if (this.#ended) return;
+    this.#reason ??= delayMs > 0 ? undefined : reason;
+    if (delayMs === 0) this.#child.kill('SIGKILL');
+    else setTimeout(() => this.kill(reason), delayMs).unref();
+  }
+
+  /** Calls are rejected at once; the report waits a moment for what the process wrote last. */
+  #onExit(how: string): void {
+    this.#end();
+    const timer = setTimeout(() => this.#finish(how), 100);
+    this.#child.stderr!.once('close', () => {
+      clearTimeout(timer);
+      this.#finish(how);
+    });
+  }
+
+  #end(): void {
+    this.#ended = true;
+    clearTimeout(this.#startTimer);
+    clearTimeout(this.#heartbeatTimer);
+    this.#channel.close();
+    this.#calls.rejectAll(`The worker of ${this.#device} died.`);
+  }
+
+  #finish(how: string): void {
+    if (this.#reported) return;
+    this.#reported = true;
+    this.#end();
+    const lastWords = this.#stderr.trim().split('\n').at(-1) ?? '';
+    const reason = this.#reason ?? (lastWords === '' ? how : `${how}: ${lastWords.slice(0, 300)}`);
+    this.#exited.resolve();
+    this.#events.onExit(reason);
+  }
+
+  #onMessage(message: FromWorker, parts: Uint8Array[]): void {
+    this.#unansweredBeats = 0;
+    switch (message.type) {
+      case 'ready':
+        clearTimeout(this.#startTimer);
+        this.#heartbeat();
+        this.#events.onReady();
+        return;
+      case 'pong':
+        return;
+      case 'failed':
+        this.#calls.reject(message.call, fromErrorMessage(message.error));
+        return;
+      case 'loaded':
+      case 'evicted':
+        this.#calls.resolve(message.call, message.result);
+        return;
+      case 'measured':
+        this.#calls.resolve(message.call, message.memory);
+        return;
+      case 'ran':
+        this.#calls.resolve(message.call, {
+          outputs: joinTensors(message.outputs, parts),
+          runMs: message.runMs,
+        } satisfies RunResult);
+    }
+  }
+
+  /** Any message counts as a sign of life, so a busy channel is not mistaken for a dead one. */
+  #heartbeat(): void {
+    this.#heartbeatTimer = setTimeout(() => {
+      const { heartbeatMs, heartbeatLimitMs } = this.#options;
+      // Beats are counted, not time: if this process itself was held up, the answers are waiting to be read.
+      if (this.#unansweredBeats * heartbeatMs >= heartbeatLimitMs) {
+        this.kill(`it did not answer for ${this.#unansweredBeats * heartbeatMs} ms`);
+        return;
+      }
+      this.#unansweredBeats += 1;
+      this.#send({ type: 'ping' });
+      this.#heartbeat();
+    }, this.#options.heartbeatMs);
+    this.#heartbeatTimer.unref();
+  }
+
+  #send(message: ToWorker, parts: readonly Uint8Array[] = []): void {
+    this.#channel.send(message as unknown as Record<string, unknown>, parts);
+  }
+
+  #call<T>(
+    lane: string,
+    limitMs: number,
+    what: string,
+    message: (call: number) => ToWorker,
+    parts?: readonly Uint8Array[],
+  ): Promise<T> {
+    if (this.#ended || this.#channel.closed) {
+      return Promise.reject(new GpufaasError('WORKER_DIED', `The worker of ${this.#device} died.`));
+    }
+    return this.#calls.add({ lane, limitMs, what }, (call) => this.#send(message(call), parts));
+  }
+
+  load(model: LoadableModel): Promise<LoadResult> {
+    return this.#call('memory', this.#options.loadLimitMs, 'a load', (call) => ({ type: 'load', call, model }));
+  }
+
+  evict(model: string): Promise<EvictResult> {
+    return this.#call('memory', this.#options.loadLimitMs, 'an eviction', (call) => ({ type: 'evict', call, model }));
+  }
+
+  run(model: string, inputs: readonly Tensor[]): Promise<RunResult> {
+    return this.#call(
+      `run ${model}`,
+      this.#options.runLimitMs,
+      'a run',
+      (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf) }),
+      inputs.map(({ data }) => data),
+    );
+  }
+
+  measure(): Promise<WorkerMemory> {
+    return this.#call('measure', this.#options.heartbeatLimitMs, 'a measurement', (call) => ({
+      type: 'measure',
+      call,
+    }));
+  }
+
+  /** Lets it finish what is under way and exit; SIGKILL after the grace. */
+  async stop(): Promise<void> {
+    if (this.#ended) return;
+    this.#reason = 'it was stopped';
+    this.#send({ type: 'stop' });
+    const timer = setTimeout(() => this.kill('it was stopped'), this.#options.stopGraceMs);
+    await this.exited;
+    clearTimeout(timer);
+  }
+}
