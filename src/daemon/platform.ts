@@ -124,14 +124,12 @@ export function createPlatform(parts: PlatformParts): Platform {
         createdAt: new Date(row.createdAtMs).toISOString(),
         serving: row.version === version.version,
       })),
-      lastErrors: errors
-        .slice(0, ERRORS_SHOWN)
-        .map((record) => ({
-          at: record.arrivedAt,
-          code: record.errorCode!,
-          message: record.errorMessage ?? '',
-          callId: record.id,
-        })),
+      lastErrors: errors.slice(0, ERRORS_SHOWN).map((record) => ({
+        at: record.arrivedAt,
+        code: record.errorCode!,
+        message: record.errorMessage ?? '',
+        callId: record.id,
+      })),
     };
   };
 

@@ -72,7 +72,7 @@ describe('the function store', () => {
   it('leaves nothing of a publication that fails', () => {
     const store = createFunctionStore(openDatabase(path));
     store.publish(version('f', 1));
-    expect(() => store.publish(version('f', 1))).toThrow();
+    expect(() => store.publish(version('f', 1))).toThrow('UNIQUE');
     expect(store.versions('f')).toHaveLength(1);
   });
 

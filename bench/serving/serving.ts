@@ -1,0 +1,162 @@
+// Serving compared, paired in one run:
+//   1. a hit through HTTP (binary tensors, 600 KB) against the same run in this process;
+//   2. gpufaas against a plain Fastify + onnxruntime-node server, one client and sixteen.
+//   npm run bench:serving [-- --seconds 4 --rounds 5 --megabytes 20]
+// Prints a table and, with --json, the figures.
+
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { createHome, resolveHome } from '../../src/home.ts';
+import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
+import { OnnxModel } from '../../src/onnx/write.ts';
+import { deployModel } from './deploy.ts';
+import { quantile, shoot, throughput, type Shot } from './load.ts';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '4' },
+    rounds: { type: 'string', default: '5' },
+    megabytes: { type: 'string', default: '20' },
+    shots: { type: 'string', default: '400' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const seconds = Number(values.seconds);
+const rounds = Number(values.rounds);
+const shots = Number(values.shots);
+
+const folder = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
+const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
+createHome(home);
+const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+const children: ChildProcess[] = [];
+
+async function startChild(script: string, argument: string): Promise<string> {
+  const child = fork(new URL(script, import.meta.url), [argument], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  children.push(child);
+  const [line] = (await once(child.stdout!, 'data')) as [Buffer];
+  return line.toString().trim();
+}
+
+function binaryShot(url: string, name: string, shape: readonly number[], data: Float32Array): Shot {
+  const header = JSON.stringify({
+    inputs: [{ name: 'input', shape, datatype: 'FP32', parameters: { binary_data_size: data.byteLength } }],
+    parameters: { binary_data_output: true },
+  });
+  const body = Buffer.concat([Buffer.from(header), Buffer.from(data.buffer, data.byteOffset, data.byteLength)]);
+  return {
+    url: new URL(`${url}/v2/models/${name}/infer`),
+    headers: { 'content-type': 'application/octet-stream', 'inference-header-content-length': String(header.length) },
+    body,
+  };
+}
+
+/** Milliseconds of each call of `work`, after a warm-up. */
+async function alternate(a: () => Promise<unknown>, b: () => Promise<unknown>): Promise<{ a: number[]; b: number[] }> {
+  const times = { a: [] as number[], b: [] as number[] };
+  for (let index = 0; index < shots + 20; index++) {
+    for (const [name, work] of [
+      ['a', a],
+      ['b', b],
+    ] as const) {
+      const startMs = performance.now();
+      await work();
+      if (index >= 20) times[name].push(performance.now() - startMs);
+    }
+  }
+  return times;
+}
+
+async function hitOverhead(url: string) {
+  const model = new OnnxModel({ name: 'wide' })
+    .input('input', 'FP32', ['batch', 150_000])
+    .output('output', 'FP32', ['batch', 1]);
+  model.integers('axes', [1]).node('ReduceMean', ['input', 'axes'], ['output'], { keepdims: 1 });
+  const path = join(folder, 'wide.onnx');
+  writeFileSync(path, model.encode());
+  await deployModel(url, home, path, 'wide');
+  const data = Float32Array.from({ length: 150_000 }, (_, index) => (index % 97) / 97);
+  const session = await InferenceSession.create(path, { intraOpNumThreads: 1 });
+  const shot = binaryShot(url, 'wide', [1, 150_000], data);
+  const times = await alternate(
+    () => shoot(agent, shot),
+    () => session.run({ input: new Tensor('float32', data, [1, 150_000]) }),
+  );
+  await session.release();
+  return {
+    throughHttpMs: quantile(times.a, 0.5),
+    inProcessMs: quantile(times.b, 0.5),
+    bodyBytes: shot.body.byteLength,
+  };
+}
+
+async function againstPlain(url: string) {
+  const path = join(folder, 'net.onnx');
+  writeFileSync(path, buildNetwork({ kind: 'cnn', megabytes: Number(values.megabytes), seed: 1 }).encode());
+  await deployModel(url, home, path, 'net');
+  const plainUrl = await startChild('./plain-server.ts', path);
+  const shape = [1, ...NETWORK_INPUT_ROW.cnn];
+  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, index) => (index % 31) / 31);
+  const ours = binaryShot(url, 'net', shape, data);
+  const plain: Shot = {
+    url: new URL(`${plainUrl}/infer`),
+    headers: { 'content-type': 'application/octet-stream', 'x-shape': shape.join(',') },
+    body: new Uint8Array(data.buffer),
+  };
+  const one = await alternate(
+    () => shoot(agent, ours),
+    () => shoot(agent, plain),
+  );
+  const sixteen: { ours: number; plain: number }[] = [];
+  for (let round = 0; round < rounds; round++) {
+    // Turn and turn about, the first one changing, so that drift hits both alike.
+    const first = round % 2 === 0 ? ours : plain;
+    const second = round % 2 === 0 ? plain : ours;
+    const a = await throughput(agent, first, 16, seconds);
+    const b = await throughput(agent, second, 16, seconds);
+    sixteen.push(round % 2 === 0 ? { ours: a, plain: b } : { ours: b, plain: a });
+  }
+  return {
+    oneClient: { gpufaasP50Ms: quantile(one.a, 0.5), plainP50Ms: quantile(one.b, 0.5) },
+    sixteenClients: sixteen,
+    medianRatio: quantile(
+      sixteen.map((pair) => pair.ours / pair.plain),
+      0.5,
+    ),
+  };
+}
+
+try {
+  const daemonUrl = await startChild('./daemon-child.ts', home.root);
+  const overhead = await hitOverhead(daemonUrl);
+  const plain = await againstPlain(daemonUrl);
+  if (values.json) console.log(JSON.stringify({ overhead, plain }, null, 2));
+  else {
+    const ms = (value: number): string => `${value.toFixed(3)} ms`;
+    console.log(`hit through HTTP, ${overhead.bodyBytes} bytes   p50 ${ms(overhead.throughHttpMs)}`);
+    console.log(`the same run in process            p50 ${ms(overhead.inProcessMs)}`);
+    console.log(`difference                             ${ms(overhead.throughHttpMs - overhead.inProcessMs)}\n`);
+    console.log(
+      `one client       gpufaas p50 ${ms(plain.oneClient.gpufaasP50Ms)}   plain p50 ${ms(plain.oneClient.plainP50Ms)}`,
+    );
+    for (const { ours, plain: other } of plain.sixteenClients) {
+      console.log(
+        `sixteen clients  gpufaas ${ours.toFixed(1)}/s   plain ${other.toFixed(1)}/s   ratio ${(ours / other).toFixed(3)}`,
+      );
+    }
+    console.log(`median ratio     ${plain.medianRatio.toFixed(3)}`);
+  }
+} finally {
+  agent.destroy();
+  for (const child of children) {
+    child.kill('SIGTERM');
+    await once(child, 'exit');
+  }
+  rmSync(folder, { recursive: true, force: true });
+}

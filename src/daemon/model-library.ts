@@ -1,0 +1,141 @@
+// The models of all functions: brought into the store, prepared and profiled once per content, listed, cleared away.
+
+import { join } from 'node:path';
+import type { StoredModelSummary } from '../api/schemas.ts';
+import type { Clock } from '../clock.ts';
+import { GpufaasError } from '../errors.ts';
+import type { ManifestModel } from '../functions/types.ts';
+import type { DeployStep } from '../gateway/platform.ts';
+import type { ModelStore } from '../models/store.ts';
+import type { Model, StoredModel } from '../models/types.ts';
+import type { FunctionStore } from '../store/functions.ts';
+import type { ModelIntake } from './deployments.ts';
+
+/** Prepares a stored model and measures what it costs; throws BAD_MODEL, DOES_NOT_FIT, TIMEOUT. */
+export type Assess = (
+  stored: StoredModel,
+  sessionOptions: Readonly<Record<string, unknown>> | undefined,
+  report: (message: string) => void,
+  signal: AbortSignal,
+) => Promise<Pick<Model, 'profile' | 'preparedPath'>>;
+
+/** Fetches a model from its address into the store, or finds it there by its sha256. */
+export type Fetch = (
+  source: { readonly url: string; readonly sha256: string },
+  report: (done: number, total: number | null) => void,
+  signal: AbortSignal,
+) => Promise<StoredModel>;
+
+export interface ModelLibraryOptions {
+  readonly store: FunctionStore;
+  readonly modelStore: ModelStore;
+  readonly assess: Assess;
+  readonly fetch: Fetch;
+  readonly clock: Clock;
+}
+
+export class ModelLibrary implements ModelIntake {
+  readonly #options: ModelLibraryOptions;
+  /** Profiling wants the machine for itself: one model at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: ModelLibraryOptions) {
+    this.#options = options;
+  }
+
+  async obtain(
+    declared: ManifestModel,
+    place: { readonly folder: string; readonly name: string },
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<Model> {
+    const stored = await this.#bringIn(declared, place, report, signal);
+    const known = this.#options.store.models().find((model) => model.sha256 === stored.sha256);
+    if (known !== undefined && known.path === stored.path) return known;
+    const tell = (message: string): void => report({ type: 'step', step: 'profile', message });
+    const work = async (): Promise<Model> => {
+      const model: Model = {
+        ...stored,
+        ...(await this.#options.assess(stored, declared.sessionOptions, tell, signal)),
+      };
+      this.#options.store.saveModel(model);
+      return model;
+    };
+    const turn = this.#turn.then(work, work);
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #bringIn(
+    declared: ManifestModel,
+    { folder, name }: { readonly folder: string; readonly name: string },
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<StoredModel> {
+    if ('path' in declared) {
+      report({ type: 'step', step: 'store', message: `Checking the model "${name}"` });
+      return this.#options.modelStore.add(join(folder, declared.path), { root: folder, link: true, signal });
+    }
+    report({ type: 'step', step: 'pull', message: `Fetching the model "${name}"` });
+    return this.#options.fetch(
+      declared,
+      (done, total) =>
+        report({
+          type: 'step',
+          step: 'pull',
+          message: `Fetching the model "${name}"`,
+          done,
+          ...(total === null ? {} : { total }),
+        }),
+      signal,
+    );
+  }
+
+  /** Every stored model with the functions that use it. */
+  async list(): Promise<StoredModelSummary[]> {
+    const { modelStore, store } = this.#options;
+    const stored = await modelStore.list();
+    return Promise.all(
+      stored.map(async ({ sha256, bytes }) => {
+        const lastUsedMs = store.modelLastUsed(sha256) ?? (await modelStore.lastUsedMs(sha256));
+        return {
+          sha256,
+          bytes,
+          functions: this.#usersOf(sha256),
+          lastUsedAt: lastUsedMs === null ? null : new Date(lastUsedMs).toISOString(),
+        };
+      }),
+    );
+  }
+
+  /** Removes a model that no version of a function uses. */
+  async remove(sha256: string): Promise<void> {
+    const matching = (await this.#options.modelStore.list()).filter((model) => model.sha256.startsWith(sha256));
+    if (matching.length !== 1 || sha256.length < 6) {
+      throw new GpufaasError(
+        'MODEL_NOT_FOUND',
+        `${matching.length > 1 ? 'More than one' : 'No'} stored model begins with ${JSON.stringify(sha256.slice(0, 64))}.`,
+        {
+          suggestions: ['`gpufaas models ls` shows them; at least 6 digits are needed.'],
+        },
+      );
+    }
+    const found = matching[0]!.sha256;
+    await this.#options.modelStore.remove(found, this.#usersOf(found));
+    this.#options.store.removeModel(found);
+  }
+
+  /** Remembers when the models of a function were last used. */
+  touch(sha256s: Iterable<string>): void {
+    this.#options.store.touchModels(sha256s, this.#options.clock.wall());
+  }
+
+  /** Functions with any version, serving or kept, that uses the model. */
+  #usersOf(sha256: string): string[] {
+    const { store } = this.#options;
+    return store
+      .functions()
+      .map((row) => row.name)
+      .filter((name) => store.versions(name).some((version) => Object.values(version.models).includes(sha256)));
+  }
+}
