@@ -20,12 +20,14 @@ export interface ClientOptions {
 /** One call of a function. */
 export interface Call {
   readonly body?: Uint8Array;
+  /** What follows the function's name: begins with a slash. */
+  readonly path?: string;
   readonly headers?: Readonly<Record<string, string>>;
   /** Of the whole call; default one hour, the function's own limit being the daemon's business. */
   readonly timeoutMs?: number;
 }
 
-/** A function's answer. The body is not read yet; `readAnswer` or iteration reads it. */
+/** A function's answer. The body is not read yet. */
 export interface CallAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -192,7 +194,7 @@ export class GpufaasClient {
    */
   async call(name: string, call: Call = {}): Promise<CallAnswer> {
     const limitMs = call.timeoutMs ?? HOUR_MS;
-    const request = this.#request('POST', routes.call(name), {
+    const request = this.#request('POST', `${routes.call(name)}${call.path ?? ''}`, {
       ...(call.body && { body: call.body }),
       ...(call.headers && { headers: call.headers }),
       answerTimeoutMs: limitMs,

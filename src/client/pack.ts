@@ -7,6 +7,7 @@ import { basename, dirname, extname, join, relative, resolve, sep } from 'node:p
 import { Readable } from 'node:stream';
 import { GpufaasError } from '../errors.ts';
 import { externalPath } from '../onnx/external.ts';
+import { checkFunctionName } from './function-name.ts';
 
 /** A package ready to be sent. */
 export interface Package {
@@ -52,7 +53,7 @@ export async function preparePackage(path: string, name?: string): Promise<Packa
       suggestions: ['Name a folder with a function.yaml or an .onnx file; `gpufaas init` makes such a folder.'],
     });
   }
-  if (name !== undefined) checkName(name);
+  if (name !== undefined) checkFunctionName(name);
   return found.isDirectory() ? await prepareFolder(absolute, name) : await prepareModel(absolute, name);
 }
 
@@ -174,6 +175,12 @@ async function* count(source: AsyncIterable<Buffer>, onBytes?: (sent: number) =>
   }
 }
 
+/** The sample that the manifest names, as an absolute path; null if it names none that is packed. */
+export function sampleOf(packed: Package): string | null {
+  const sample = /^sample:\s*["']?([^"'#\n]+?)["']?\s*(?:#.*)?$/m.exec(packed.manifest)?.[1]?.replace(/^\.\//, '');
+  return packed.files.some((file) => file.path === sample) ? join(packed.folder, sample!) : null;
+}
+
 async function rename(manifest: string, name: string): Promise<string> {
   const { parseDocument } = await import('yaml');
   const document = parseDocument(manifest);
@@ -181,13 +188,6 @@ async function rename(manifest: string, name: string): Promise<string> {
   if (document.errors.length > 0) return manifest;
   document.set('name', name);
   return document.toString();
-}
-
-function checkName(name: string): void {
-  if (/^[a-z][a-z0-9-]{0,62}$/.test(name)) return;
-  throw new GpufaasError('BAD_NAME', `${JSON.stringify(name.slice(0, 80))} can't be the name of a function.`, {
-    suggestions: ['Use lower-case letters, digits and hyphens, a letter first, at most 63 characters.'],
-  });
 }
 
 /** `ResNet50 v2.onnx` → `resnet50-v2`. */

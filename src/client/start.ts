@@ -34,16 +34,21 @@ export interface StartFailure {
   readonly suggestions: readonly string[];
 }
 
-/** Where a daemon in the background writes what it has to say. */
+/** Where a daemon in the background writes its log. */
 export function daemonLog(home: Home): string {
   return join(home.logs, 'daemon.log');
+}
+
+/** Where its plain output goes: what Node or the system say when it dies. */
+function daemonOutput(home: Home): string {
+  return join(home.logs, 'daemon.out');
 }
 
 const DEFAULT_TIMEOUT_MS = 60_000;
 const IDENTIFY_TIMEOUT_MS = 5_000;
 const POLL_MS = 50;
 const RETRY_MS = 1_000;
-const MAX_LOG_BYTES = 10_000_000;
+const MAX_OUTPUT_BYTES = 10_000_000;
 
 const WAITING_FOR: Readonly<Record<string, string>> = {
   starting: 'Starting the devices',
@@ -96,9 +101,13 @@ export async function startInBackground(options: StartOptions): Promise<Started>
     throw error;
   }
   attempt?.abandon();
-  throw new GpufaasError('TIMEOUT', `The daemon did not become ready in time. Its log ends with: ${lastLine(home)}`, {
-    suggestions: [`Read ${daemonLog(home)}, then try \`gpufaas serve\` in the foreground.`],
-  });
+  throw new GpufaasError(
+    'TIMEOUT',
+    `The daemon did not become ready in time. Its log ends with: ${lastLine(daemonLog(home))}`,
+    {
+      suggestions: [`Read ${daemonLog(home)}, then try \`gpufaas serve\` in the foreground.`],
+    },
+  );
 }
 
 /** One child that may become the daemon. */
@@ -111,25 +120,28 @@ class Attempt {
   constructor(home: Home, flags: readonly string[]) {
     this.#home = home;
     mkdirSync(home.logs, { recursive: true, mode: 0o700 });
-    const log = openLog(daemonLog(home));
+    const output = openOutput(daemonOutput(home));
     try {
       this.#child = fork(entry(), ['serve', ...flags], {
         detached: true,
         // Not the caller's folder: the daemon outlives it, and a mount must not be kept busy.
         cwd: home.root,
-        stdio: ['ignore', log, log, 'ipc'],
+        stdio: ['ignore', output, output, 'ipc'],
         execArgv: [],
         env: { ...process.env, GPUFAAS_HOME: home.root },
       });
     } finally {
-      closeSync(log);
+      closeSync(output);
     }
     this.#child.on('message', (failure: StartFailure) => {
       this.#fail(failure.code, failure.message, failure.suggestions);
     });
     this.#child.on('error', (error) => this.#fail('INTERNAL', `The daemon could not be started: ${error.message}.`));
     this.#child.on('exit', (code, signal) => {
-      this.#fail('INTERNAL', `The daemon ended while starting (${signal ?? `exit code ${code}`}): ${lastLine(home)}`);
+      this.#fail(
+        'INTERNAL',
+        `The daemon ended while starting (${signal ?? `exit code ${code}`}): ${lastLine(daemonOutput(home))}`,
+      );
     });
   }
 
@@ -170,21 +182,21 @@ function entry(): string {
   return fileURLToPath(new URL(`../../bin/${name}`, import.meta.url));
 }
 
-/** Opens the log for appending; a long one is put aside first, the one before it is dropped. */
-function openLog(path: string): number {
+/** Opens the file for appending; a long one is put aside first, the one before it is dropped. */
+function openOutput(path: string): number {
   try {
-    if (statSync(path).size > MAX_LOG_BYTES) renameSync(path, `${path}.1`);
+    if (statSync(path).size > MAX_OUTPUT_BYTES) renameSync(path, `${path}.1`);
   } catch {
     // There is none yet.
   }
   return openSync(path, 'a', 0o600);
 }
 
-function lastLine(home: Home): string {
+function lastLine(path: string): string {
   try {
-    const lines = readFileSync(daemonLog(home), 'utf8').trimEnd().split('\n');
-    return lines.at(-1)?.slice(0, 500) || '(the log is empty)';
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n');
+    return lines.at(-1)?.slice(0, 500) || '(nothing)';
   } catch {
-    return '(there is no log)';
+    return '(nothing)';
   }
 }

@@ -1,0 +1,70 @@
+import { relative } from 'node:path';
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import type { DeployResult } from '../api/schemas.ts';
+import { BaseCommand } from '../cli/base-command.ts';
+import { renderDeployment } from '../cli/render/deployment.ts';
+import { startFlag } from '../cli/start-flag.ts';
+import type { GpufaasClient } from '../client/client.ts';
+import { packageStream, preparePackage, sampleOf, type Package } from '../client/pack.ts';
+import { GpufaasError } from '../errors.ts';
+import { formatSize } from '../units.ts';
+
+export default class Deploy extends BaseCommand {
+  static override summary = 'Deploy a function, or a bare ONNX model as one';
+  static override description =
+    'Packs and uploads the folder; the daemon checks it, prepares and profiles its models, sends it the sample, and ' +
+    'switches over. Until then the last version serves. What .gpufaasignore names stays at home.';
+  static override examples = [
+    { description: 'The function in this folder', command: '<%= config.bin %> deploy' },
+    {
+      description: 'One in another folder, under another name',
+      command: '<%= config.bin %> deploy ./digits --name digits-2',
+    },
+    { description: 'A bare model: tensors in, tensors out', command: '<%= config.bin %> deploy resnet50.onnx' },
+  ];
+  static override args = {
+    path: Args.string({ description: 'a folder with a function.yaml, or an .onnx file', default: '.' }),
+  };
+  static override flags = {
+    name: Flags.string({ description: 'name of the function', helpValue: 'N' }),
+    note: Flags.string({ description: 'free text to remember with the version', helpValue: 'TEXT', default: '' }),
+    ...startFlag,
+  };
+
+  async run(): Promise<unknown> {
+    const { args, flags } = await this.parse(Deploy);
+    const packed = await preparePackage(args.path, flags.name);
+    const client = await this.client({ start: flags.start });
+    const result = await this.#upload(client, packed, flags.note);
+    this.print(renderDeployment(result));
+    this.next(...nextCommands(result, packed));
+    return result;
+  }
+
+  async #upload(client: GpufaasClient, packed: Package, note: string): Promise<DeployResult> {
+    const total = formatSize(packed.totalBytes);
+    const archive = await packageStream(packed, (sent) => {
+      this.progress.show(`Uploading ${formatSize(Math.min(sent, packed.totalBytes))} of ${total}`);
+    });
+    for await (const step of client.deploy(archive, note)) {
+      if (step.type === 'done') {
+        this.progress.clear();
+        return step.result;
+      }
+      const share = step.total ? ` (${Math.round((100 * (step.done ?? 0)) / step.total)}%)` : '';
+      this.progress.show(`${step.message}${share}`);
+    }
+    throw new GpufaasError('NO_DAEMON', 'The daemon stopped answering before the deployment was done.', {
+      suggestions: ['See `gpufaas status`, then deploy again; the last version still serves.'],
+    });
+  }
+}
+
+/** How to call what was deployed: with its own sample where it has one. */
+function nextCommands(result: DeployResult, packed: Package): string[] {
+  const sample = sampleOf(packed);
+  const describe = `gpufaas describe ${result.name}`;
+  if (sample !== null) return [`gpufaas invoke ${result.name} -f ${relative('.', sample)}`, describe];
+  return packed.kind === 'model' ? [describe] : [`gpufaas invoke ${result.name} -d TEXT`, describe];
+}

@@ -1,0 +1,111 @@
+import { once } from 'node:events';
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { describeCall, resultOf } from '../cli/answer.ts';
+import { BaseCommand } from '../cli/base-command.ts';
+import { readInput } from '../cli/input.ts';
+import { renderTiming } from '../cli/render/timing.ts';
+import { startFlag } from '../cli/start-flag.ts';
+import { readCallHeaders } from '../client/call-headers.ts';
+import type { CallAnswer } from '../client/client.ts';
+import { GpufaasError } from '../errors.ts';
+import { parseDuration } from '../units.ts';
+
+export default class Invoke extends BaseCommand {
+  static override summary = 'Call a function';
+  static override description = [
+    'The input is TEXT, a file, or the standard input. Its content type is taken from the file name or from the content;',
+    "-H sets another. The function's answer goes to the standard output, a line about the timing to the standard error:",
+    'HIT if every model was resident, MISS if the call waited for a load.',
+  ].join(' ');
+  static override examples = [
+    { description: 'A file', command: '<%= config.bin %> invoke digits -f seven.png' },
+    { description: 'Text', command: `<%= config.bin %> invoke language -d 'Guten Morgen'` },
+    {
+      description: 'From a pipe, all about the call as JSON',
+      command: 'cat seven.png | <%= config.bin %> invoke digits --json',
+    },
+    {
+      description: 'One model of a function without handler',
+      command: '<%= config.bin %> invoke pair/second -f tensors.json',
+    },
+  ];
+  static override args = {
+    fn: Args.string({ description: 'name of the function; FN/PATH calls it with a sub-path', required: true }),
+  };
+  static override flags = {
+    data: Flags.string({ char: 'd', description: 'send this text', helpValue: 'TEXT', exclusive: ['file'] }),
+    file: Flags.string({ char: 'f', description: 'send this file', helpValue: 'FILE' }),
+    header: Flags.string({
+      char: 'H',
+      description: 'add a header',
+      helpValue: 'NAME:VALUE',
+      multiple: true,
+      multipleNonGreedy: true,
+    }),
+    timeout: Flags.string({ description: 'give up after this time', helpValue: 'DURATION', default: '1h' }),
+    ...startFlag,
+  };
+
+  async run(): Promise<unknown> {
+    const { args, flags } = await this.parse(Invoke);
+    const headers = parseHeaders(flags.header ?? []);
+    const timeoutMs = parseDuration(flags.timeout);
+    const { signal } = this;
+    const slash = args.fn.indexOf('/');
+    const name = slash === -1 ? args.fn : args.fn.slice(0, slash);
+    const input = await readInput({ ...flags, signal, onWaiting: (message) => this.note(message) });
+    const client = await this.client({ start: flags.start });
+    const answer = await client.call(name, {
+      body: input.body,
+      ...(slash !== -1 && { path: args.fn.slice(slash) }),
+      headers: { 'content-type': input.contentType, ...headers },
+      timeoutMs,
+    });
+    const callHeaders = readCallHeaders(answer.headers);
+    if (answer.status >= 400) process.exitCode = 1;
+    if (this.jsonEnabled()) {
+      const body = await collect(answer);
+      const result = resultOf(body, answer.headers['content-type']);
+      return await describeCall(client, { name, status: answer.status, result, headers: callHeaders });
+    }
+    await this.#copyToStdout(answer);
+    this.note(renderTiming(callHeaders));
+    if (answer.status >= 400) {
+      throw new GpufaasError('HANDLER_ERROR', `${name} answered with status ${answer.status}.`, {
+        suggestions: [`\`gpufaas logs ${name}\` shows what it logged, \`gpufaas explain\` what happened.`],
+      });
+    }
+    return undefined;
+  }
+
+  /** The answer as it comes, byte for byte; on a terminal the next line begins on its own. */
+  async #copyToStdout(answer: CallAnswer): Promise<void> {
+    let last: number | undefined;
+    for await (const chunk of answer.body) {
+      last = chunk.at(-1) ?? last;
+      if (!process.stdout.write(chunk)) await once(process.stdout, 'drain', { signal: this.signal });
+    }
+    if (process.stdout.isTTY && last !== undefined && last !== 0x0a) process.stderr.write('\n');
+  }
+}
+
+async function collect(answer: CallAnswer): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of answer.body) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function parseHeaders(lines: readonly string[]): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const line of lines) {
+    const match = /^([!#$%&'*+.^_`|~\w-]+):\s*([\t\x20-\x7e\x80-\xff]*)$/.exec(line);
+    if (match === null) {
+      throw new GpufaasError('USAGE', `${JSON.stringify(line.slice(0, 80))} is not a header.`, {
+        suggestions: ["Write it as -H 'Name: value'."],
+      });
+    }
+    headers[match[1]!.toLowerCase()] = match[2]!.trim();
+  }
+  return headers;
+}
