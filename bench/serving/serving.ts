@@ -4,8 +4,6 @@
 //   npm run bench:serving [-- --seconds 4 --rounds 5 --megabytes 20]
 // Prints a table and, with --json, the figures.
 
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -15,7 +13,8 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { createHome, resolveHome } from '../../src/home.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
 import { OnnxModel } from '../../src/onnx/write.ts';
-import { deployModel } from './deploy.ts';
+import { startChild, type Child } from '../children.ts';
+import { deployModel } from '../deploy.ts';
 import { quantile, shoot, throughput, type Shot } from './load.ts';
 
 const { values } = parseArgs({
@@ -35,13 +34,12 @@ const folder = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
 const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
 createHome(home);
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-const children: ChildProcess[] = [];
+const children: Child[] = [];
 
-async function startChild(script: string, argument: string): Promise<string> {
-  const child = fork(new URL(script, import.meta.url), [argument], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+async function start(script: string, argument: string): Promise<string> {
+  const child = await startChild(new URL(script, import.meta.url), [argument]);
   children.push(child);
-  const [line] = (await once(child.stdout!, 'data')) as [Buffer];
-  return line.toString().trim();
+  return child.line;
 }
 
 function binaryShot(url: string, name: string, shape: readonly number[], data: Float32Array): Shot {
@@ -77,7 +75,7 @@ async function hitOverhead(url: string) {
   const model = new OnnxModel({ name: 'wide' })
     .input('input', 'FP32', ['batch', 150_000])
     .output('output', 'FP32', ['batch', 1]);
-  model.integers('axes', [1]).node('ReduceMean', ['input', 'axes'], ['output'], { keepdims: 1 });
+  model.integers('axes', [1]).node('ReduceMean', ['input', 'axes'], ['output'], { keepdims: { int: 1 } });
   const path = join(folder, 'wide.onnx');
   writeFileSync(path, model.encode());
   await deployModel(url, home, path, 'wide');
@@ -100,7 +98,7 @@ async function againstPlain(url: string) {
   const path = join(folder, 'net.onnx');
   writeFileSync(path, buildNetwork({ kind: 'cnn', megabytes: Number(values.megabytes), seed: 1 }).encode());
   await deployModel(url, home, path, 'net');
-  const plainUrl = await startChild('./plain-server.ts', path);
+  const plainUrl = await start('./plain-server.ts', path);
   const shape = [1, ...NETWORK_INPUT_ROW.cnn];
   const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, index) => (index % 31) / 31);
   const ours = binaryShot(url, 'net', shape, data);
@@ -133,7 +131,7 @@ async function againstPlain(url: string) {
 }
 
 try {
-  const daemonUrl = await startChild('./daemon-child.ts', home.root);
+  const daemonUrl = await start('../daemon-child.ts', home.root);
   const overhead = await hitOverhead(daemonUrl);
   const plain = await againstPlain(daemonUrl);
   if (values.json) console.log(JSON.stringify({ overhead, plain }, null, 2));
@@ -154,9 +152,6 @@ try {
   }
 } finally {
   agent.destroy();
-  for (const child of children) {
-    child.kill('SIGTERM');
-    await once(child, 'exit');
-  }
+  for (const child of children) await child.end();
   rmSync(folder, { recursive: true, force: true });
 }

@@ -1,10 +1,10 @@
 // Deploys a bare ONNX file through the client, as the command line does.
 
 import { readFileSync } from 'node:fs';
-import type { DeployResult } from '../../src/api/schemas.ts';
-import { GpufaasClient } from '../../src/client/client.ts';
-import { packageStream, preparePackage } from '../../src/client/pack.ts';
-import type { Home } from '../../src/home.ts';
+import type { DeployResult } from '../src/api/schemas.ts';
+import { GpufaasClient } from '../src/client/client.ts';
+import { packageStream, preparePackage } from '../src/client/pack.ts';
+import type { Home } from '../src/home.ts';
 
 /** Deploys a folder or an ONNX file and resolves with the daemon's result. */
 export async function deployModel(url: string, home: Home, path: string, name?: string): Promise<DeployResult> {
