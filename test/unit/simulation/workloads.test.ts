@@ -81,7 +81,7 @@ describe('Zipf workloads', () => {
   });
 
   it('draw by popularity and differ by seed', () => {
-    const calls = new Array<number>(25).fill(0);
+    const calls = Array.from({ length: 25 }, () => 0);
     for (const { model } of flatten(zipf({ minutes: 100 }))) calls[model]!++;
     const shares = zipfShares(25, 0.8);
     for (const [model, count] of calls.entries()) expect(Math.abs(count / 32_500 - shares[model]!)).toBeLessThan(0.01);
