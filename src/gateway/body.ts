@@ -1,0 +1,221 @@
+// Reads request bodies by hand: raw bytes, at most so many, at no less than a minimum rate, within a budget for all
+// bodies in memory. What does not arrive whole is never handed on.
+
+import type { IncomingMessage } from 'node:http';
+import type { z } from 'zod';
+import { GpufaasError } from '../errors.ts';
+
+// After a refusal the rest of a body is read and dropped, so that the caller can finish sending and see the answer; but
+// not for ever.
+const LINGER_MS = 10_000;
+const LINGER_BYTES = 256 * 1024 * 1024;
+const RATE_CHECK_MS = 500;
+
+/** What one body may be. */
+export interface BodyLimits {
+  readonly maxBytes: number;
+  readonly graceMs: number;
+  readonly minBytesPerSecond: number;
+}
+
+/** Bytes of bodies in memory, all requests together. */
+export class BodyBudget {
+  readonly #capacity: number;
+  #taken = 0;
+
+  constructor(capacityBytes: number) {
+    this.#capacity = capacityBytes;
+  }
+
+  /** Bytes taken at this moment. */
+  get takenBytes(): number {
+    return this.#taken;
+  }
+
+  /** A lease with nothing taken yet. Give it back in every case. */
+  lease(): BodyLease {
+    let held = 0;
+    return {
+      take: (bytes) => {
+        // A single body may always pass: else one larger than the budget could never be served.
+        if (this.#taken > held && this.#taken + bytes > this.#capacity) {
+          throw new GpufaasError('QUEUE_FULL', 'Too many bytes of requests are under way.', { retryAfterMs: 1000 });
+        }
+        this.#taken += bytes;
+        held += bytes;
+      },
+      giveBack: () => {
+        this.#taken -= held;
+        held = 0;
+      },
+    };
+  }
+}
+
+/** One request's share of the budget. */
+export interface BodyLease {
+  /** Throws QUEUE_FULL. */
+  take(bytes: number): void;
+  giveBack(): void;
+}
+
+const tooLarge = (maxBytes: number): GpufaasError =>
+  new GpufaasError('BODY_TOO_LARGE', `The body is larger than the ${maxBytes} bytes allowed here.`, {
+    suggestions: ['Send less, or raise maxBody in function.yaml and deploy again.'],
+  });
+
+const tooSlow = (): GpufaasError =>
+  new GpufaasError('SLOW_REQUEST', 'The body was sent too slowly.', { suggestions: ['Try again on a better line.'] });
+
+const cutOff = (): GpufaasError => new GpufaasError('CANCELLED', 'The caller went away before the body was complete.');
+
+/** Watches the rate at which something arrives; `fail` is called once if it falls below the minimum. */
+export function watchRate(limits: BodyLimits, receivedBytes: () => number, fail: () => void): () => void {
+  const startedAt = performance.now();
+  let timer = setTimeout(check, limits.graceMs);
+  function check(): void {
+    const elapsedMs = performance.now() - startedAt;
+    const dueBytes = ((elapsedMs - limits.graceMs) / 1000) * limits.minBytesPerSecond;
+    if (receivedBytes() < dueBytes || receivedBytes() === 0) return fail();
+    timer = setTimeout(check, RATE_CHECK_MS);
+  }
+  return () => clearTimeout(timer);
+}
+
+/** Reads and drops what is left of a refused body within bounds, then cuts the connection if there is still more. */
+export function linger(raw: IncomingMessage): void {
+  if (raw.complete || raw.destroyed) return;
+  let dropped = 0;
+  const cut = (): void => void raw.socket.destroy();
+  const timer = setTimeout(cut, LINGER_MS);
+  timer.unref();
+  raw.on('data', (chunk: Buffer) => {
+    dropped += chunk.byteLength;
+    if (dropped > LINGER_BYTES) cut();
+  });
+  raw.on('error', () => {});
+  raw.once('close', () => clearTimeout(timer));
+  raw.resume();
+}
+
+/** The whole body. Rejects with BODY_TOO_LARGE, SLOW_REQUEST, QUEUE_FULL, or CANCELLED if the caller went away. */
+export function readBody(raw: IncomingMessage, limits: BodyLimits, lease: BodyLease): Promise<Uint8Array> {
+  return new Promise((resolve, reject) => {
+    const announced = raw.headers['content-length'];
+    const expected = announced === undefined ? null : Number(announced);
+    if (expected !== null && expected > limits.maxBytes) return reject(tooLarge(limits.maxBytes));
+    if (expected !== null) lease.take(expected);
+    // With a length announced the bytes go straight to their place; memory is touched only as they come.
+    const target = expected === null ? null : Buffer.allocUnsafeSlow(expected);
+    const chunks: Buffer[] = [];
+    let received = 0;
+    const stopWatching = watchRate(
+      limits,
+      () => received,
+      () => finish(tooSlow()),
+    );
+
+    function finish(error: GpufaasError | null): void {
+      stopWatching();
+      raw.off('data', onData);
+      raw.off('end', onEnd);
+      raw.off('close', onClose);
+      raw.off('error', onClose);
+      if (error !== null) return reject(error);
+      resolve(target ?? (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, received)));
+    }
+    function onData(chunk: Buffer): void {
+      received += chunk.byteLength;
+      if (received > (expected ?? limits.maxBytes)) return finish(tooLarge(limits.maxBytes));
+      if (target !== null) return void chunk.copy(target, received - chunk.byteLength);
+      try {
+        lease.take(chunk.byteLength);
+      } catch (error) {
+        return finish(error as GpufaasError);
+      }
+      chunks.push(chunk);
+    }
+    function onEnd(): void {
+      finish(expected !== null && received !== expected ? cutOff() : null);
+    }
+    function onClose(): void {
+      finish(cutOff());
+    }
+    raw.on('data', onData);
+    raw.on('end', onEnd);
+    raw.on('close', onClose);
+    raw.on('error', onClose);
+    if (raw.destroyed) onClose();
+  });
+}
+
+/** The body as a stream with the same protections, for what is too large to hold (packages). */
+export async function* streamBody(raw: IncomingMessage, limits: BodyLimits): AsyncGenerator<Uint8Array> {
+  const announced = raw.headers['content-length'];
+  if (announced !== undefined && Number(announced) > limits.maxBytes) throw tooLarge(limits.maxBytes);
+  // The connection outlives the stream, so that a refusal can still be answered.
+  const chunks = raw.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>;
+  let received = 0;
+  // Only the time spent waiting for the caller counts: the receiver may be slow itself (a disk).
+  let waitedMs = 0;
+  const next = (): Promise<IteratorResult<Buffer>> =>
+    new Promise((resolve, reject) => {
+      const since = performance.now();
+      const timer = setInterval(() => {
+        const ms = waitedMs + performance.now() - since;
+        if (ms > limits.graceMs && received <= ((ms - limits.graceMs) / 1000) * limits.minBytesPerSecond) {
+          clearInterval(timer);
+          reject(tooSlow());
+        }
+      }, RATE_CHECK_MS);
+      chunks
+        .next()
+        .finally(() => {
+          clearInterval(timer);
+          waitedMs += performance.now() - since;
+        })
+        .then(resolve, () => reject(cutOff()));
+    });
+  try {
+    for (let step = await next(); step.done !== true; step = await next()) {
+      received += step.value.byteLength;
+      if (received > limits.maxBytes) throw tooLarge(limits.maxBytes);
+      yield step.value;
+    }
+  } finally {
+    // Not awaited: with a read outstanding it would end only when the caller sends more.
+    void chunks.return?.();
+  }
+}
+
+/** A small JSON body checked by a schema; an empty body is an empty object. Throws BAD_REQUEST naming the field. */
+export async function readJson<Schema extends z.ZodType>(
+  raw: IncomingMessage,
+  schema: Schema,
+  limits: BodyLimits,
+  lease: BodyLease,
+): Promise<z.infer<Schema>> {
+  try {
+    const body = await readBody(raw, limits, lease);
+    const text = Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8').trim();
+    let value: unknown = {};
+    try {
+      if (text !== '') value = JSON.parse(text);
+    } catch {
+      throw new GpufaasError('BAD_REQUEST', 'The body is not valid JSON.');
+    }
+    return checked(schema, value, 'body');
+  } finally {
+    lease.giveBack();
+  }
+}
+
+/** The value if it fits the schema; else BAD_REQUEST that names the field. */
+export function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.infer<Schema> {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const field =
+    issue === undefined || issue.path.length === 0 ? where : `${where}: ${issue.path.join('.').slice(0, 80)}`;
+  throw new GpufaasError('BAD_REQUEST', `${field}: ${(issue?.message ?? 'not as expected').slice(0, 200)}.`);
+}

@@ -1,0 +1,125 @@
+// The frame of one call, whatever its surface: its id and clock, the signal that the caller has gone, its share of the
+// body budget, and what is written when it fails. The body never passes through fastify's parsers.
+
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { GpufaasError } from '../errors.ts';
+import { newCallId } from '../random.ts';
+import { startHeaders, writeError } from './answers.ts';
+import type { ErrorStyle } from './answers.ts';
+import type { BodyLease } from './body.ts';
+import { linger, readBody } from './body.ts';
+import { requestCoding, unpackBody } from './compression.ts';
+import type { GatewayContext } from './context.ts';
+import type { CallSummary, ServedFunction, Surface } from './platform.ts';
+import { callHeaders } from './answers.ts';
+
+/** One call under way. */
+export class Call {
+  readonly id = newCallId();
+  readonly arrivedAtMs = performance.now();
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly params: Readonly<Record<string, string>>;
+  /** Headers of every answer, good or bad. */
+  readonly headers: OutgoingHttpHeaders;
+  readonly #context: GatewayContext;
+  readonly #lease: BodyLease;
+  readonly #gone = new AbortController();
+  /** Set once known, so that a refusal can be recorded with the function. */
+  target: { readonly served: ServedFunction; readonly surface: Surface } | undefined;
+  /** True once the daemon has taken the call over and records it itself. */
+  handedOver = false;
+
+  constructor(context: GatewayContext, request: FastifyRequest, reply: FastifyReply) {
+    this.#context = context;
+    this.request = request.raw;
+    this.response = reply.raw;
+    this.params = request.params as Record<string, string>;
+    this.headers = startHeaders(this.id, Date.now());
+    this.#lease = context.budget.lease();
+    this.response.on('close', () => {
+      if (!this.response.writableFinished) this.#gone.abort();
+      this.#lease.giveBack();
+    });
+  }
+
+  /** Fires when nobody waits for the answer any more. */
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  /** The value of a request header that comes once. */
+  header(name: string): string | undefined {
+    const value = this.request.headers[name];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  /** The whole body as it was sent. */
+  readBody(maxBytes: number): Promise<Uint8Array> {
+    const { bodyGraceMs, bodyMinBytesPerSecond } = this.#context.settings;
+    const limits = { maxBytes, graceMs: bodyGraceMs, minBytesPerSecond: bodyMinBytesPerSecond };
+    return readBody(this.request, limits, this.#lease);
+  }
+
+  /** The whole body with its Content-Encoding undone; the limit holds for what it unpacks to. */
+  async readUnpackedBody(maxBytes: number): Promise<Uint8Array> {
+    const coding = requestCoding(this.header('content-encoding'));
+    const body = await this.readBody(maxBytes);
+    if (coding === null) return body;
+    const unpacked = await unpackBody(body, coding, maxBytes);
+    this.#lease.take(unpacked.byteLength);
+    return unpacked;
+  }
+
+  /** Headers of a good answer. */
+  answerHeaders(summary: CallSummary): OutgoingHttpHeaders {
+    return { ...this.headers, ...callHeaders(summary, performance.now() - this.arrivedAtMs) };
+  }
+
+  /** Answers with an error and records it where the daemon has not. */
+  fail(thrown: unknown, style: ErrorStyle): void {
+    const seconds = ((performance.now() - this.arrivedAtMs) / 1000).toFixed(6);
+    const extra = { ...this.headers, 'x-duration-seconds': seconds };
+    const error = writeError(this.response, thrown, style, extra);
+    if (error.code === 'INTERNAL') {
+      this.#context.settings.log.error({ callId: this.id, err: error.cause ?? error }, 'a call failed inside gpufaas');
+    }
+    if (this.target !== undefined && !this.handedOver) this.#record(this.target, error);
+    linger(this.request);
+  }
+
+  #record(target: { served: ServedFunction; surface: Surface }, error: GpufaasError): void {
+    this.#context.platform.refused({
+      function: target.served.name,
+      version: target.served.version,
+      callId: this.id,
+      surface: target.surface,
+      arrivedAtMs: this.arrivedAtMs,
+      status: error.status,
+      errorCode: error.code,
+      errorMessage: error.message,
+    });
+  }
+}
+
+/**
+ * Makes an `onRequest` hook of a route that is served by hand: fastify routes and checks, then lets go of the request
+ * before it would look at the body. The route's own handler is never reached.
+ */
+export function byHand(
+  context: GatewayContext,
+  style: (call: Call) => ErrorStyle,
+  serve: (call: Call) => Promise<void>,
+): (request: FastifyRequest, reply: FastifyReply) => void {
+  return (request, reply) => {
+    reply.hijack();
+    const call = new Call(context, request, reply);
+    serve(call).catch((error: unknown) => call.fail(error, style(call)));
+  };
+}
+
+/** For the handler that `byHand` makes unreachable. */
+export function unreachable(): never {
+  throw new GpufaasError('INTERNAL', 'A request passed a route that is served by hand.');
+}

@@ -1,0 +1,120 @@
+// One inference from body to answer, for /v2 and for functions without a handler: decode, check, run, encode. Large JSON
+// goes to another thread both ways; binary tensors are never copied here.
+
+import { GpufaasError } from '../errors.ts';
+import { writeParts } from './answers.ts';
+import type { Call } from './call.ts';
+import { answerCoding, packAnswer } from './compression.ts';
+import type { GatewayContext } from './context.ts';
+import type { FoundModel } from './names.ts';
+import { modelName } from './names.ts';
+import { encodeAnswer, jsonBytes } from './open-inference/answer.ts';
+import { decodeRequest } from './open-inference/request.ts';
+import type { EncodedAnswer, InferRequest } from './open-inference/types.ts';
+import type { CallSummary, Surface } from './platform.ts';
+
+const HEADER_LENGTH = 'inference-header-content-length';
+
+// One element of a tensor becomes about this many characters of JSON for each of its bytes.
+const JSON_CHARACTERS_PER_BYTE = 4;
+
+/** The value of Inference-Header-Content-Length; null if absent. Throws BAD_REQUEST. */
+export function headerLength(value: string | undefined): number | null {
+  if (value === undefined) return null;
+  if (!/^\d{1,15}$/.test(value)) {
+    throw new GpufaasError('BAD_REQUEST', 'Inference-Header-Content-Length must be a whole number of bytes.');
+  }
+  return Number(value);
+}
+
+/** Decodes a request on the thread that suits its size. The body is given away. */
+export async function decode(
+  context: GatewayContext,
+  body: Uint8Array,
+  header: string | undefined,
+  { model }: FoundModel,
+): Promise<InferRequest> {
+  const length = headerLength(header);
+  const signature = { inputs: model.inputs, outputs: model.outputs };
+  return (length ?? body.byteLength) > context.settings.jsonThreadBytes
+    ? await context.json.decode(body, length, signature)
+    : decodeRequest(body, length, signature);
+}
+
+/** An inference that is done: what to answer, and how it went. */
+export interface InferenceAnswer {
+  readonly encoded: EncodedAnswer;
+  readonly summary: CallSummary;
+}
+
+/** Decodes, runs and encodes one inference. `onHandOver` is called when the daemon takes it. */
+export async function infer(
+  context: GatewayContext,
+  found: FoundModel,
+  call: { readonly id: string; readonly arrivedAtMs: number; readonly surface: Surface; readonly signal: AbortSignal },
+  body: { readonly bytes: Uint8Array; readonly header: string | undefined },
+  onHandOver: () => void,
+): Promise<InferenceAnswer> {
+  const { served, model } = found;
+  const request = await decode(context, body.bytes, body.header, found);
+  onHandOver();
+  const { outputs, call: summary } = await context.platform.infer(
+    {
+      function: served.name,
+      model: model.name,
+      inputs: request.inputs,
+      callId: call.id,
+      surface: call.surface,
+      arrivedAtMs: call.arrivedAtMs,
+    },
+    call.signal,
+  );
+  const head = { modelName: modelName(served, model), modelVersion: String(summary.version), id: request.id };
+  const large = jsonBytes(outputs, request.outputs) * JSON_CHARACTERS_PER_BYTE > context.settings.jsonThreadBytes;
+  const encoded = large
+    ? await context.json.encode(head, outputs, request.outputs)
+    : encodeAnswer(head, outputs, request.outputs);
+  return { encoded, summary };
+}
+
+/** Serves one inference over HTTP. */
+export async function serveInference(
+  context: GatewayContext,
+  call: Call,
+  found: FoundModel,
+  surface: Surface,
+): Promise<void> {
+  call.target = { served: found.served, surface };
+  const bytes = await call.readUnpackedBody(found.served.maxBodyBytes);
+  const { encoded, summary } = await infer(
+    context,
+    found,
+    { id: call.id, arrivedAtMs: call.arrivedAtMs, surface, signal: call.signal },
+    { bytes, header: call.header(HEADER_LENGTH) },
+    () => {
+      call.handedOver = true;
+    },
+  );
+  await writeInference(call, encoded, summary);
+}
+
+/** Headers of an inference's answer besides those of the call. */
+export function inferenceHeaders(encoded: EncodedAnswer): Record<string, string> {
+  return encoded.headerLength === null
+    ? { 'content-type': 'application/json' }
+    : { 'content-type': 'application/octet-stream', [HEADER_LENGTH]: String(encoded.headerLength) };
+}
+
+async function writeInference(call: Call, encoded: EncodedAnswer, summary: CallSummary): Promise<void> {
+  let parts = encoded.parts;
+  const headers = inferenceHeaders(encoded);
+  let bytes = 0;
+  for (const part of parts) bytes += part.byteLength;
+  const coding = answerCoding(call.header('accept-encoding'), bytes, encoded.headerLength !== null);
+  if (coding !== null) {
+    parts = [await packAnswer(parts.length === 1 ? parts[0]! : Buffer.concat(parts), coding)];
+    headers['content-encoding'] = coding;
+    headers['vary'] = 'accept-encoding';
+  }
+  writeParts(call.response, 200, { ...call.answerHeaders(summary), ...headers }, parts);
+}
