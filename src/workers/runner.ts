@@ -19,6 +19,8 @@ import { type ProcessOptions, WorkerProcess } from './worker-process.ts';
 /** Limits and pauses, all optional; times in milliseconds. */
 export interface RunnerOptions extends Partial<Omit<ProcessOptions, 'environment'>> {
   readonly environment?: Readonly<Record<string, string>>;
+  /** Left to others on a GPU, in bytes: what is free below it is reported. */
+  readonly reserveBytes?: number;
   /** URL of a module that exports `createBackend`, in place of the device's own (fixtures). */
   readonly backend?: string;
   /** Pauses before the first, second, … restart in a row with no success between; the last one repeats. */
