@@ -19,7 +19,9 @@ export function describeFailure(thrown: unknown, argv: readonly string[] = []): 
   if (isExit(thrown)) return null;
   const error = toKnownError(thrown, argv);
   const suggestions = error.suggestions.length > 0 ? error.suggestions : [defaultSuggestion(error)];
-  return { code: error.code, message: oneLine(error.message), suggestions, exitCode: error.exitCode, thrown };
+  // oclif's parser adds to the message of what a flag's own check throws.
+  const message = error.message.replace(/^Parsing --\S+ \n\t/, '').replace(/\nSee more help with --help$/, '');
+  return { code: error.code, message: oneLine(message), suggestions, exitCode: error.exitCode, thrown };
 }
 
 /** Prints it: JSON on stdout for programs, two lines on stderr for people; stack traces only when asked for. */
@@ -74,7 +76,7 @@ function fromParser(error: ParserError, argv: readonly string[]): GpufaasError {
       return near === undefined ? usage(message) : usage(message, `Did you mean ${near}?`);
     }
     default:
-      return usage(error.message.replace(/\nSee more help with --help$/, ''));
+      return usage(error.message);
   }
 }
 

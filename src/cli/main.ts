@@ -37,7 +37,10 @@ async function loadConfig(): Promise<Config> {
   // oclif knows no type stripping: left to itself it would look for a transpiler, then run a stale dist/.
   settings.enableAutoTranspile = false;
   const packageFile = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
-  const pjson = { ...packageFile, oclif: { ...packageFile.oclif, commands: './src/commands' } };
+  const pjson = {
+    ...packageFile,
+    oclif: { ...packageFile.oclif, commands: './src/commands', helpClass: './src/cli/help' },
+  };
   return Config.load({ root, pjson, ignoreManifest: true });
 }
 
@@ -66,10 +69,24 @@ function refuseUnknownCommand(argv: readonly string[], config: Config): void {
   const visible = config.commands.filter((command) => !command.hidden).map((command) => command.id);
   const top = new Set(config.commandIDs.map((id) => id.split(':')[0]!));
   if (!top.has(first)) throw unknown(first, nearest(first, new Set(visible.map((id) => id.split(':')[0]!))));
+  refuseExtraWords(words, config);
   const below = visible.filter((id) => id.startsWith(`${first}:`)).map((id) => id.slice(first.length + 1));
   if (below.length > 0 && second !== undefined && config.findCommand(first) === undefined && !below.includes(second)) {
     const near = nearest(second, below);
     throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`);
+  }
+}
+
+/** oclif would take the words after a command without arguments for the rest of its name. */
+function refuseExtraWords(words: readonly string[], config: Config): void {
+  for (let length = words.length - 1; length > 0; length--) {
+    const command = config.findCommand(words.slice(0, length).join(':'));
+    if (command === undefined || config.findCommand(words.slice(0, length + 1).join(':')) !== undefined) continue;
+    if (Object.keys(command.args).length > 0 || command.strict === false) return;
+    const name = words.slice(0, length).join(' ');
+    throw new GpufaasError('USAGE', `\`gpufaas ${name}\` takes no ${JSON.stringify(words[length]!.slice(0, 80))}.`, {
+      suggestions: [`\`gpufaas ${name} --help\` shows how it is used.`],
+    });
   }
 }
 

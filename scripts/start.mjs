@@ -1,0 +1,45 @@
+// `npm start`: from a bare clone to a real answer of a real model. Installs, builds, starts the daemon in the background,
+// makes and deploys the function `digits` in ./demo, calls it twice. Can be run again at any time.
+
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { build, install, main, node, root, run, say } from './setup.mjs';
+
+const demo = join('demo', 'digits');
+
+/** Runs a command of gpufaas, shown as a user would type it. */
+async function gpufaas(...args) {
+  console.log();
+  say(`$ npx gpufaas ${args.join(' ')}`);
+  await run(node(), [join(root, 'bin', 'run.js'), ...args]);
+}
+
+async function start() {
+  await install();
+  await build();
+  await gpufaas('up');
+  if (!existsSync(join(root, demo, 'function.yaml'))) {
+    mkdirSync(join(root, 'demo'), { recursive: true });
+    console.log();
+    say('$ npx gpufaas init digits --template digits   (in ./demo)');
+    const init = [join(root, 'bin', 'run.js'), 'init', 'digits', '--template', 'digits'];
+    await run(node(), init, { cwd: join(root, 'demo') });
+  }
+  await gpufaas('deploy', demo);
+  // Its trial during the deployment has left the model on a device; the first call is to show a load.
+  await gpufaas('unload', 'digits');
+  const sample = /^sample:\s*(\S+)/m.exec(readFileSync(join(root, demo, 'function.yaml'), 'utf8'))[1];
+  const picture = join(demo, sample);
+  await gpufaas('invoke', 'digits', '-f', picture);
+  await gpufaas('invoke', 'digits', '-f', picture);
+  console.log(`
+The first call had to load the model (MISS), the second found it on the device (HIT). The daemon goes on serving. Now try:
+
+  npx gpufaas ps                        what is resident where
+  npx gpufaas explain                   where the time of the last call went, and why on that device
+  npx gpufaas init --list               other functions to start from
+  npx gpufaas bench                     the scheduling policies side by side
+  npx gpufaas down                      stop the daemon; what is deployed is kept`);
+}
+
+await main(start, 'Mend what is said above, then run `npm start` again: it goes on where it stopped.');
