@@ -93,7 +93,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   const host = options.host ?? DEFAULT_HOST;
   const log = createLog(options.logToStderr === true ? { stderr: true } : { folder: home.logs });
   const token = obtainToken(home);
-  const devices = await devicesFor(options);
+  const devices = await devicesFor(options, log);
 
   const database = openDatabase(home.database);
   undo.push(() => database.close());
@@ -132,7 +132,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   });
   const modelStore = await createModelStore(home.models);
   const secrets = createSecretStore(home.secrets);
-  const library = new ModelLibrary({ store, modelStore, catalog, devices, clock });
+  const library = new ModelLibrary({ store, modelStore, assess, fetch, clock });
   let url = '';
   const deployments = new Deployments({
     home,
@@ -169,7 +169,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   await deployments.restore();
   undo.push(() => deployments.close());
   undo.push(() => dispatcher.close(true));
-  await startDevices(devices, dispatcher, options, log);
+  await startDevices(devices, dispatcher, log);
 
   let closing: Promise<void> | null = null;
   const ended = Promise.withResolvers<void>();
@@ -224,22 +224,20 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   return { url, devices, closed: ended.promise, close };
 }
 
-async function devicesFor(options: DaemonOptions): Promise<readonly Device[]> {
+async function devicesFor(options: DaemonOptions, log: Log): Promise<readonly Device[]> {
   if (options.devices !== undefined && typeof options.devices !== 'string') return options.devices;
-  return resolveDevices(options.devices ?? 'auto', { reserveBytes: options.reserveBytes ?? 0 });
+  return resolveDevices(options.devices ?? 'auto', {
+    reserveBytes: options.reserveBytes ?? 0,
+    onNotice: (message, details) => log.warn(details, message),
+  });
 }
 
 /** Starts every worker; a device that does not come up is retried by its runner and keeps nobody waiting. */
-async function startDevices(
-  devices: readonly Device[],
-  dispatcher: Dispatcher,
-  options: DaemonOptions,
-  log: Log,
-): Promise<void> {
+async function startDevices(devices: readonly Device[], dispatcher: Dispatcher, log: Log): Promise<void> {
   const starts = devices.map((device) => {
     const runner = createRunner(
       device,
-      { reserveBytes: options.reserveBytes ?? 0 },
+      {},
       {
         onReady: () => dispatcher.deviceReady(device.id),
         onLost: (reason, final) => {

@@ -4,10 +4,10 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
-import { extname, join } from 'node:path';
+import { join } from 'node:path';
 import type { DeployResult } from '../api/schemas.ts';
 import type { Clock } from '../clock.ts';
-import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { GpufaasError } from '../errors.ts';
 import { parseManifest } from '../functions/manifest.ts';
 import { removeUnfinishedPackages, unpackPackage } from '../functions/package.ts';
 import { fileInside } from '../functions/paths.ts';
@@ -15,10 +15,10 @@ import type { FunctionProcess, FunctionVersion, Manifest, ManifestModel } from '
 import type { DeployStep, DeployUpload } from '../gateway/platform.ts';
 import type { Home } from '../home.ts';
 import type { Model } from '../models/types.ts';
-import { newCallId } from '../random.ts';
 import type { FunctionStore } from '../store/functions.ts';
 import { formatSize } from '../units.ts';
 import type { Calls } from './calls.ts';
+import { smokeTest } from './smoke-test.ts';
 import { canBatch, createServing, type Catalog, type Serving } from './catalog.ts';
 
 /** Brings a declared model into the store, prepared and profiled. */
@@ -54,16 +54,6 @@ export interface DeploymentsOptions {
 const VERSIONS_KEPT = 5;
 /** How long the calls of a replaced version may still take before its process is ended. */
 const REPLACED_GRACE_MS = 60_000;
-
-const SAMPLE_TYPES: Readonly<Record<string, string>> = {
-  '.json': 'application/json',
-  '.txt': 'text/plain; charset=utf-8',
-  '.csv': 'text/csv; charset=utf-8',
-  '.png': 'image/png',
-  '.jpg': 'image/jpeg',
-  '.jpeg': 'image/jpeg',
-  '.webp': 'image/webp',
-};
 
 export class Deployments {
   readonly #options: DeploymentsOptions;
@@ -165,7 +155,7 @@ export class Deployments {
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<DeployResult> {
-    const { store, clock, installDependencies, calls, catalog, onChange } = this.#options;
+    const { store, clock, installDependencies, catalog, onChange } = this.#options;
     const models: Record<string, Model> = {};
     for (const [name, declared] of Object.entries(manifest.models)) {
       models[name] = await this.#options.intake.obtain(declared, { folder: upload, name }, report, signal);
@@ -193,7 +183,7 @@ export class Deployments {
       await rename(upload, folder);
       if (manifest.handler !== null) report({ type: 'step', step: 'handler', message: `Starting ${manifest.handler}` });
       candidate = await this.#start(version);
-      const smokeTest = await this.#smokeTest(candidate, calls, report, signal);
+      const smoke = await smokeTest(candidate, this.#options, report, signal);
       if (signal.aborted) throw new GpufaasError('CANCELLED', 'The deployment was given up.');
       store.publish(version);
       this.#replace(candidate);
@@ -204,7 +194,7 @@ export class Deployments {
         version: number,
         url: `${this.#options.url()}/function/${manifest.name}`,
         models: Object.entries(models).map(([name, model]) => summarize(name, model)),
-        smokeTest,
+        smokeTest: smoke,
       };
     } catch (error) {
       if (candidate === null || catalog.get(manifest.name) !== candidate) {
@@ -227,57 +217,6 @@ export class Deployments {
       throw error;
     }
     return serving;
-  }
-
-  async #smokeTest(
-    candidate: Serving,
-    calls: Calls,
-    report: (step: DeployStep) => void,
-    signal: AbortSignal,
-  ): Promise<DeployResult['smokeTest']> {
-    const { manifest, folder } = candidate.version;
-    if (manifest.sample === null || manifest.handler === null) return null;
-    const path = fileInside(folder, manifest.sample);
-    if (path === null) {
-      throw new GpufaasError('BAD_PACKAGE', `The sample ${manifest.sample} is not in the package.`, {
-        suggestions: ['Add the file, or take `sample` out of function.yaml.'],
-      });
-    }
-    report({ type: 'step', step: 'smoke-test', message: `Calling it with ${manifest.sample}` });
-    const dismiss = this.#options.catalog.introduce(candidate);
-    const startedMs = this.#options.clock.now();
-    try {
-      const outcome = await calls.invokeServing(
-        candidate,
-        {
-          function: manifest.name,
-          callId: newCallId(),
-          method: 'POST',
-          path: '/',
-          headers: { 'content-type': SAMPLE_TYPES[extname(path).toLowerCase()] ?? 'application/octet-stream' },
-          body: await readFile(path),
-          surface: 'function',
-          arrivedAtMs: startedMs,
-        },
-        signal,
-      );
-      const body = await bodyText(outcome.body);
-      if (outcome.status >= 400) {
-        throw new GpufaasError('DEPLOY_FAILED', `The smoke test answered ${outcome.status}: ${body.slice(0, 300)}`, {
-          suggestions: ['Mend the handler or the sample; the version that served before still does.'],
-        });
-      }
-      return { status: outcome.status, body, totalMs: Math.round(this.#options.clock.now() - startedMs) };
-    } catch (thrown) {
-      const error = toGpufaasError(thrown);
-      if (error.code === 'DEPLOY_FAILED' || error.kind === 'capacity' || error.code === 'CANCELLED') throw error;
-      throw new GpufaasError('DEPLOY_FAILED', `The smoke test failed: ${error.message}`, {
-        cause: error,
-        suggestions: [...error.suggestions, 'The version that served before still does.'],
-      });
-    } finally {
-      dismiss();
-    }
   }
 
   #checkFit(models: Readonly<Record<string, Model>>): void {
@@ -390,18 +329,6 @@ function warnAboutBatching(models: Readonly<Record<string, Model>>, report: (ste
     const message = `Batching is off for the model "${name}": it needs a free first dimension and fixed ones after it.`;
     report({ type: 'step', step: 'warning', message });
   }
-}
-
-async function bodyText(body: Uint8Array | AsyncIterable<Uint8Array>): Promise<string> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  if (body instanceof Uint8Array) parts.push(body);
-  else
-    for await (const part of body) {
-      if (bytes < 2048) parts.push(part);
-      bytes += part.byteLength;
-    }
-  return Buffer.concat(parts).toString('utf8').slice(0, 2048);
 }
 
 async function emptyFolder(folder: string): Promise<void> {

@@ -4,7 +4,7 @@ import type { PlatformEvent } from '../api/events.ts';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Catalog } from './catalog.ts';
-import type { DispatcherEvent } from './dispatcher.ts';
+import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { EventBus } from './event-bus.ts';
 
 /** Publishes what a dispatcher event means to the outside. */

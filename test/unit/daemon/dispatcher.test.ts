@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../../src/clock.ts';
-import { Dispatcher, type DispatcherEvent } from '../../../src/daemon/dispatcher.ts';
+import { Dispatcher } from '../../../src/daemon/dispatcher.ts';
+import type { DispatcherEvent } from '../../../src/daemon/dispatcher-events.ts';
 import type { InferenceRequest } from '../../../src/daemon/pending.ts';
 import type { Device } from '../../../src/devices/types.ts';
 import { GpufaasError } from '../../../src/errors.ts';

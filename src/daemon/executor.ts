@@ -1,0 +1,285 @@
+// Carries out what the scheduling core decided: starts loads, evictions and runs on the workers, tells the core what became
+// of them, and answers the requests. Knows what is under way on each device.
+
+import type { Clock } from '../clock.ts';
+import type { Device } from '../devices/types.ts';
+import { GpufaasError, toGpufaasError } from '../errors.ts';
+import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
+import type { Tensor } from '../tensors.ts';
+import type { DeviceMeasurement, LoadableModel, Runner, RunResult } from '../workers/types.ts';
+import { joinInputs, splitOutputs } from './batching.ts';
+import type { DispatcherEvent } from './dispatcher-events.ts';
+import type { ModelHealth } from './model-health.ts';
+import { Observations } from './observations.ts';
+import { rejection, type InferenceResult, type Pending, type PendingRequests } from './pending.ts';
+
+type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
+
+/** A model that is being loaded or is resident on one device. */
+interface Load {
+  readonly startedAtMs: number;
+  /** null while the load is under way. */
+  endedAtMs: number | null;
+  lastUsedAtMs: number;
+}
+
+/** One device with what is under way on it. */
+export interface Slot {
+  readonly device: Device;
+  readonly runner: Runner;
+  /** Runs under way: what is in doubt when the process dies. */
+  readonly runs: Map<number, Action<'run'>>;
+  /** By model: loads under way and models resident. */
+  readonly loads: Map<string, Load>;
+  measured: DeviceMeasurement | null;
+}
+
+/** What the executor works with. */
+export interface ExecutorParts {
+  readonly clock: Clock;
+  readonly pending: PendingRequests;
+  readonly health: ModelHealth;
+  readonly apply: (event: SchedulerEvent) => void;
+  readonly emit: (event: DispatcherEvent) => void;
+}
+
+/** How often a run or load is tried again after its worker died or ran out of memory. */
+const RETRIES = 1;
+
+export class Executor {
+  readonly slots = new Map<string, Slot>();
+  readonly models = new Map<string, LoadableModel>();
+  /** Why the last load of a model failed, for whoever asked for it. */
+  readonly loadFailures = new Map<string, GpufaasError>();
+  /** Under way. */
+  readonly evictions = new Set<Promise<unknown>>();
+  readonly #clock: Clock;
+  readonly #pending: PendingRequests;
+  readonly #health: ModelHealth;
+  readonly #observations = new Observations();
+  readonly #apply: (event: SchedulerEvent) => void;
+  readonly #emit: (event: DispatcherEvent) => void;
+
+  constructor({ clock, pending, health, apply, emit }: ExecutorParts) {
+    this.#clock = clock;
+    this.#pending = pending;
+    this.#health = health;
+    this.#apply = apply;
+    this.#emit = emit;
+  }
+
+  slot(id: string): Slot {
+    const slot = this.slots.get(id);
+    if (slot === undefined) throw new GpufaasError('DEVICE_NOT_FOUND', `There is no device ${id}.`);
+    return slot;
+  }
+
+  /** The model is used by nobody any more. */
+  forget(model: string): void {
+    this.models.delete(model);
+    this.loadFailures.delete(model);
+    this.#observations.forget(model);
+  }
+
+  carryOut(action: SchedulerAction, now: number): void {
+    switch (action.type) {
+      case 'evict':
+        this.#evict(action, now);
+        return;
+      case 'load':
+        this.#load(action, now);
+        return;
+      case 'run':
+        this.#run(action, now);
+        return;
+      case 'reject': {
+        const pending = this.#pending.get(action.request);
+        if (pending !== undefined) this.#pending.fail(pending, rejection(action.code, action.retryAfterMs));
+      }
+    }
+  }
+
+  /** Everything on the device is gone; returns the models that may have been the cause and the requests not tried again. */
+  clear(slot: Slot): { suspects: string[]; lost: Pending[] } {
+    const suspects = new Set<string>();
+    const lost: Pending[] = [];
+    for (const run of slot.runs.values()) {
+      suspects.add(run.model);
+      for (const pending of this.#pending.among(run.requests)) if (++pending.retries > RETRIES) lost.push(pending);
+    }
+    for (const [model, load] of slot.loads) if (load.endedAtMs === null) suspects.add(model);
+    slot.runs.clear();
+    slot.loads.clear();
+    slot.measured = null;
+    return { suspects: [...suspects], lost };
+  }
+
+  #evict({ device, model, reason }: Action<'evict'>, now: number): void {
+    const slot = this.slot(device);
+    const lastUsedAtMs = slot.loads.get(model)?.lastUsedAtMs ?? now;
+    slot.loads.delete(model);
+    this.#emit({ type: 'evict', device, model, reason, ageMs: now - lastUsedAtMs });
+    // A failed eviction means a dead worker: onLost says so, and the memory went with it.
+    const eviction = slot.runner.evict(model).catch(() => undefined);
+    this.evictions.add(eviction);
+    void eviction.then(() => this.evictions.delete(eviction));
+  }
+
+  #load(action: Action<'load'>, now: number): void {
+    const { device, model, reason } = action;
+    const slot = this.slot(device);
+    const loadable = this.models.get(model);
+    if (loadable === undefined) {
+      this.#apply({ type: 'load-failed', device, model, retry: false });
+      return;
+    }
+    const load: Load = { startedAtMs: now, endedAtMs: null, lastUsedAtMs: now };
+    const falseMiss = this.#residentElsewhere(model, device);
+    slot.loads.set(model, load);
+    slot.runner.load(loadable).then(
+      ({ loadMs }) => {
+        if (slot.loads.get(model) !== load) return;
+        load.endedAtMs = this.#clock.now();
+        this.#health.lived(model);
+        this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
+        this.#observe(model, { loadMs });
+        this.#apply({ type: 'load-finished', device, model });
+      },
+      (thrown: unknown) => {
+        const error = toGpufaasError(thrown);
+        // The death of the worker arrives as onLost, which tells the core.
+        if (error.code === 'WORKER_DIED' || slot.loads.get(model) !== load) return;
+        slot.loads.delete(model);
+        this.#emit({ type: 'load', device, model, loadMs: this.#clock.now() - now, reason, falseMiss, error });
+        this.#loadFailed(device, model, error);
+      },
+    );
+  }
+
+  #loadFailed(device: string, model: string, error: GpufaasError): void {
+    this.loadFailures.set(model, error);
+    const retry = error.code === 'OUT_OF_MEMORY';
+    const lost = this.#pending.ofModel(model).filter((pending) => !retry || ++pending.retries > RETRIES);
+    this.#apply({ type: 'load-failed', device, model, retry });
+    this.giveUp(lost, error);
+  }
+
+  #residentElsewhere(model: string, device: string): boolean {
+    for (const [id, slot] of this.slots) if (id !== device && slot.loads.has(model)) return true;
+    return false;
+  }
+
+  #run(action: Action<'run'>, now: number): void {
+    const slot = this.slot(action.device);
+    const members = this.#pending.among(action.requests);
+    if (members.length === 0) {
+      // Everyone gave up between the decision and now.
+      this.#apply({ type: 'run-finished', device: action.device, run: action.run });
+      return;
+    }
+    slot.runs.set(action.run, action);
+    const load = slot.loads.get(action.model);
+    if (load !== undefined) load.lastUsedAtMs = now;
+    const finish = (): boolean => {
+      if (!slot.runs.delete(action.run)) return false;
+      this.#apply({ type: 'run-finished', device: action.device, run: action.run });
+      return true;
+    };
+    const only = members.length === 1 ? members[0]! : null;
+    const answers =
+      only === null
+        ? this.#runBatch(slot.runner, action.model, members)
+        : slot.runner.run(action.model, only.request.inputs).then((result) => [result]);
+    answers.then(
+      (results) => {
+        if (!finish()) return;
+        this.#health.lived(action.model);
+        if (
+          only !== null &&
+          only.request.rows === 1 &&
+          results[0] !== undefined &&
+          !(results[0] instanceof GpufaasError)
+        ) {
+          this.#observe(action.model, { runMs: results[0].runMs });
+        }
+        for (const [index, pending] of members.entries()) {
+          const result = results[index]!;
+          if (result instanceof GpufaasError) this.#pending.fail(pending, result);
+          else this.#answer(pending, result.outputs, action, load, now);
+        }
+      },
+      (thrown: unknown) => {
+        const error = toGpufaasError(thrown);
+        if (error.code === 'WORKER_DIED' || !slot.runs.delete(action.run)) return;
+        const retry = error.code === 'OUT_OF_MEMORY';
+        const lost = members.filter((pending) => !retry || ++pending.retries > RETRIES);
+        this.#apply({ type: 'run-failed', device: action.device, run: action.run, retry });
+        this.giveUp(lost, error);
+      },
+    );
+  }
+
+  /** Runs several requests as one; if that fails, each by itself, so that one bad request spoils nobody else's answer. */
+  async #runBatch(
+    runner: Runner,
+    model: string,
+    members: readonly Pending[],
+  ): Promise<(Pick<RunResult, 'outputs' | 'runMs'> | GpufaasError)[]> {
+    try {
+      const joined = joinInputs(members.map((pending) => pending.request.inputs));
+      const { outputs, runMs } = await runner.run(model, joined);
+      const rows = members.map((pending) => pending.request.rows);
+      return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs }));
+    } catch (thrown) {
+      if (toGpufaasError(thrown).code === 'WORKER_DIED') throw thrown;
+    }
+    const results: (RunResult | GpufaasError)[] = [];
+    for (const pending of members) {
+      try {
+        results.push(await runner.run(model, pending.request.inputs));
+      } catch (thrown) {
+        const error = toGpufaasError(thrown);
+        if (error.code === 'WORKER_DIED') throw error;
+        results.push(error);
+      }
+    }
+    return results;
+  }
+
+  #answer(
+    pending: Pending,
+    outputs: readonly Tensor[],
+    action: Action<'run'>,
+    load: Load | undefined,
+    startedAtMs: number,
+  ): void {
+    const { submittedAtMs } = pending;
+    const loadMs =
+      load === undefined
+        ? 0
+        : Math.max(0, Math.min(load.endedAtMs ?? startedAtMs, startedAtMs) - Math.max(load.startedAtMs, submittedAtMs));
+    const result: InferenceResult = {
+      outputs,
+      device: action.device,
+      cache: action.cache === 'miss' || loadMs > 0 ? 'miss' : 'hit',
+      queueMs: Math.max(0, startedAtMs - submittedAtMs - loadMs),
+      loadMs,
+      runMs: this.#clock.now() - startedAtMs,
+      decision: action.decision ?? null,
+    };
+    this.#pending.answer(pending, result);
+  }
+
+  /** Ends requests that are not tried again. */
+  giveUp(lost: readonly Pending[], error: GpufaasError): void {
+    for (const pending of lost) {
+      this.#apply({ type: 'cancelled', request: pending.id });
+      this.#pending.fail(pending, error);
+    }
+  }
+
+  #observe(model: string, sample: { loadMs?: number; runMs?: number }): void {
+    const refined = this.#observations.add(model, sample);
+    if (refined !== null) this.#apply({ type: 'model-observed', model, ...refined });
+  }
+}
