@@ -1,4 +1,6 @@
 import * as Flags from '@oclif/core/flags';
+import { PICTURE_MS } from '../../bench/report/page.ts';
+import { saveBench } from '../../bench/report/save.ts';
 import { runBench } from '../../bench/run-bench.ts';
 import { BENCH_DEFAULTS, readSettings } from '../../bench/settings.ts';
 import { renderReport } from '../../bench/table.ts';
@@ -51,19 +53,23 @@ export default class Bench extends BaseCommand {
     'skip-limit': text(`how often lalbo3 may pass a request [${BENCH_DEFAULTS['skip-limit']}]`, 'N'),
     disable: text('mechanisms of `locality` to switch off', 'MECHANISM,…'),
     timeline: text('write what each device did, as CSV', 'FILE'),
+    out: text('write report.html, results.json and results.csv', 'DIR'),
   };
 
   async run(): Promise<unknown> {
     const { flags } = await this.parse(Bench);
     const settings = readSettings(flags);
-    const { report, timelines } = await runBench(settings, {
+    const findings = await runBench(settings, {
       signal: this.signal,
       timeline: flags.timeline,
+      ...(flags.out === undefined ? {} : { pictureMs: PICTURE_MS }),
       onProgress: (done, total) => this.progress.show(`Simulated ${done} of ${total} requests`),
     });
     this.progress.clear();
+    const { report } = findings;
     this.print(renderReport(report));
-    for (const file of timelines) this.note(`Time line: ${file}`);
+    for (const file of findings.timelines) this.note(`Time line: ${file}`);
+    if (flags.out !== undefined) this.note(`Saved: ${saveBench(flags.out, findings).join(', ')}`);
     if (report.interrupted) {
       this.note('Interrupted: this is what was done until then.');
       process.exitCode = 130;
