@@ -78,7 +78,7 @@ export class Residency {
     copy.uses--;
     copy.lastUsedAtMs = nowMs;
     if (copy.evictable) copy.device.fixedBytes -= copy.bytes;
-    if (copy.uses === 0) this.#watchKeepAlive(copy, nowMs);
+    if (copy.evictable) this.#watchKeepAlive(copy, nowMs);
   }
 
   /** Makes the copy the most recent of its device. */
@@ -87,11 +87,14 @@ export class Residency {
     copy.device.copies.set(copy.model, copy);
   }
 
-  setPinned(model: ModelState, pinned: boolean): void {
+  setPinned(model: ModelState, pinned: boolean, nowMs: number): void {
     if (model.pinned === pinned) return;
     for (const copy of model.copies.values()) {
       copy.device.pinnedBytes += pinned ? copy.bytes : -copy.bytes;
-      if (copy.uses === 0) copy.device.fixedBytes += pinned ? copy.bytes : -copy.bytes;
+      if (copy.uses > 0) continue;
+      copy.device.fixedBytes += pinned ? copy.bytes : -copy.bytes;
+      if (pinned) this.#expiring.remove(copy);
+      else this.#watchKeepAlive(copy, nowMs);
     }
     model.pinned = pinned;
   }

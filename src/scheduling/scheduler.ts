@@ -127,7 +127,7 @@ class Scheduler implements SchedulingCore {
       case 'model-removed':
         model.removed = true;
         this.#removed.add(model);
-        pool.residency.setPinned(model, false);
+        pool.residency.setPinned(model, false, pool.nowMs);
         for (const copy of model.copies.values()) pool.residency.unwant(copy);
         return;
       case 'model-observed':
@@ -143,7 +143,7 @@ class Scheduler implements SchedulingCore {
         }
         return;
       case 'pinned':
-        pool.residency.setPinned(model, event.pinned);
+        pool.residency.setPinned(model, event.pinned, pool.nowMs);
         pool.capacityVersion++;
         return;
       case 'barred':

@@ -47,11 +47,15 @@ export class ModelState {
     this.keepAliveMs = spec.keepAliveMs;
   }
 
-  /** The expected time of one run over so many rows, in milliseconds. */
+  /** The expected time of one run over so many rows, in milliseconds; beyond the known rows the last step repeats. */
   runMsOf(rows: number): number {
-    const byRows = this.batching?.runMsByRows;
-    if (byRows === undefined || byRows.length === 0) return this.runMs;
-    return byRows[Math.min(rows, byRows.length) - 1] ?? this.runMs;
+    if (rows === 1) return this.runMs;
+    const table = this.batching?.runMsByRows;
+    if (table === undefined || table.length === 0) return this.runMs * rows;
+    if (rows <= table.length) return table[rows - 1]!;
+    const last = table[table.length - 1]!;
+    const step = table.length > 1 ? last - table[table.length - 2]! : last;
+    return last + step * (rows - table.length);
   }
 }
 

@@ -1,0 +1,261 @@
+// A small driver in virtual time for the tests of the core: carries out its actions after the times a model really
+// takes, checks every action against the rules for devices, and lets a test break things at chosen moments.
+
+import { expect } from 'vitest';
+import type {
+  DeviceSpec,
+  ModelSpec,
+  RequestId,
+  RequestSpec,
+  SchedulerEvent,
+  SchedulingCore,
+} from '../../../src/scheduling/types.ts';
+
+interface Loaded {
+  readonly model: string;
+  bytes: number;
+  ready: boolean;
+}
+
+interface Machine {
+  readonly spec: DeviceSpec;
+  present: boolean;
+  readonly copies: Map<string, Loaded>;
+  run: { readonly id: number; readonly model: string; readonly requests: readonly RequestId[] } | null;
+  loading: string | null;
+  /** Goes up when the device is lost, so that what was under way never ends. */
+  life: number;
+}
+
+/** What became of one request. */
+export interface Outcome {
+  readonly request: RequestId;
+  readonly end: 'ran' | 'failed' | 'rejected' | 'cancelled';
+  readonly device?: string;
+  readonly startMs?: number;
+  readonly endMs: number;
+  readonly cache?: 'hit' | 'miss';
+  readonly code?: string;
+}
+
+/** One line of what happened, for comparisons. */
+export interface Line {
+  readonly kind: 'load' | 'run' | 'evict';
+  readonly device: string;
+  readonly model: string;
+  readonly startMs: number;
+  readonly requests: readonly RequestId[];
+  readonly reason: string;
+}
+
+/** How the world deviates from the plan: called when a load or a run would end. */
+export interface Faults {
+  load?(device: string, model: string): 'ok' | 'retry' | 'fail';
+  run?(device: string, model: string): 'ok' | 'retry' | 'fail';
+}
+
+type Entry = { readonly atMs: number; readonly order: number; readonly act: () => void };
+
+/** Completions come before everything else of the same instant; what the test schedules comes in its own order. */
+export class VirtualMachine {
+  nowMs = 0;
+  readonly outcomes = new Map<RequestId, Outcome>();
+  readonly lines: Line[] = [];
+  mostLoadsAtOnce = 0;
+  readonly #core: SchedulingCore;
+  readonly #faults: Faults;
+  readonly #models = new Map<string, ModelSpec>();
+  readonly #devices = new Map<string, Machine>();
+  readonly #open = new Set<RequestId>();
+  readonly #completions: Entry[] = [];
+  readonly #script: Entry[] = [];
+  #order = 0;
+  #started = new Map<RequestId, { device: string; startMs: number; cache: 'hit' | 'miss' }>();
+
+  constructor(core: SchedulingCore, devices: readonly DeviceSpec[], models: readonly ModelSpec[], faults: Faults = {}) {
+    this.#core = core;
+    this.#faults = faults;
+    for (const model of models) {
+      this.#models.set(model.id, model);
+      core.apply(0, { type: 'model-added', model });
+    }
+    for (const spec of devices) {
+      this.#devices.set(spec.id, { spec, present: true, copies: new Map(), run: null, loading: null, life: 0 });
+      core.apply(0, { type: 'device-added', device: spec });
+    }
+  }
+
+  /** Does something at that time, after the completions of that instant. */
+  at(atMs: number, act: () => void): void {
+    this.#script.push({ atMs, order: this.#order++, act });
+  }
+
+  submit(request: RequestSpec): void {
+    this.#open.add(request.id);
+    this.#core.apply(this.nowMs, { type: 'submitted', request });
+  }
+
+  submitAt(atMs: number, request: Omit<RequestSpec, 'arrivedAtMs'>): void {
+    this.at(atMs, () => this.submit({ ...request, arrivedAtMs: atMs }));
+  }
+
+  /** The caller goes away: what waits is withdrawn, what runs is left to finish. */
+  cancel(request: RequestId): void {
+    if (!this.#open.has(request)) return;
+    this.#core.apply(this.nowMs, { type: 'cancelled', request });
+    if (!this.#started.has(request)) this.#end({ request, end: 'cancelled', endMs: this.nowMs });
+  }
+
+  lose(device: string): void {
+    const machine = this.#devices.get(device)!;
+    if (!machine.present) return;
+    for (const request of machine.run?.requests ?? []) this.#started.delete(request);
+    Object.assign(machine, { present: false, run: null, loading: null, life: machine.life + 1 });
+    machine.copies.clear();
+    this.#core.apply(this.nowMs, { type: 'device-lost', device });
+  }
+
+  bringBack(device: string): void {
+    const machine = this.#devices.get(device)!;
+    if (machine.present) return;
+    machine.present = true;
+    this.#core.apply(this.nowMs, { type: 'device-added', device: machine.spec });
+  }
+
+  apply(event: SchedulerEvent): void {
+    this.#core.apply(this.nowMs, event);
+  }
+
+  /** Until nothing is left to happen; `open` requests that remain are the test's to judge. */
+  run(untilMs = Infinity): void {
+    this.#script.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
+    for (;;) {
+      this.#carryOut();
+      const nextMs = Math.min(
+        this.#completions[0]?.atMs ?? Infinity,
+        this.#script[0]?.atMs ?? Infinity,
+        Math.max(this.nowMs, this.#core.nextWakeMs() ?? Infinity),
+      );
+      if (nextMs === Infinity || nextMs > untilMs) return;
+      this.nowMs = nextMs;
+      while (this.#completions[0]?.atMs === nextMs) this.#completions.shift()!.act();
+      while (this.#script[0]?.atMs === nextMs) this.#script.shift()!.act();
+    }
+  }
+
+  get openRequests(): readonly RequestId[] {
+    return [...this.#open];
+  }
+
+  heldBytes(device: string): number {
+    return [...this.#devices.get(device)!.copies.values()].reduce((sum, copy) => sum + copy.bytes, 0);
+  }
+
+  #carryOut(): void {
+    for (const action of this.#core.decide(this.nowMs)) {
+      if (action.type === 'reject') {
+        expect(this.#started.has(action.request), `request ${action.request} rejected while it runs`).toBe(false);
+        // Cancelled at the very instant at which it was refused: the caller is gone already.
+        if (this.outcomes.get(action.request)?.end === 'cancelled') continue;
+        this.#end({ request: action.request, end: 'rejected', endMs: this.nowMs, code: action.code });
+        continue;
+      }
+      const machine = this.#devices.get(action.device)!;
+      expect(machine.present, `${action.type} on lost ${action.device}`).toBe(true);
+      const requests = action.type === 'run' ? action.requests : [];
+      this.lines.push({
+        kind: action.type,
+        device: action.device,
+        model: action.model,
+        startMs: this.nowMs,
+        requests: action.type === 'load' && action.request !== null ? [action.request] : requests,
+        reason: action.reason,
+      });
+      if (action.type === 'evict') this.#evict(machine, action.model);
+      else if (action.type === 'load') this.#load(machine, action.model, action.request);
+      else this.#run(machine, action);
+    }
+    for (const view of this.#core.view().devices) {
+      expect(view.usedBytes, `books of ${view.id}`).toBe(this.heldBytes(view.id));
+      expect(view.usedBytes, `memory of ${view.id}`).toBeLessThanOrEqual(view.memoryBytes);
+    }
+  }
+
+  #evict(machine: Machine, model: string): void {
+    expect(machine.copies.get(model)?.ready, `evicts ${model}, which is not resident`).toBe(true);
+    expect(machine.run?.model, 'evicts what runs').not.toBe(model);
+    machine.copies.delete(model);
+  }
+
+  #load(machine: Machine, model: string, request: RequestId | null): void {
+    expect(machine.loading, 'two loads at once on a device').toBeNull();
+    expect(machine.copies.has(model), `loads ${model} twice on ${machine.spec.id}`).toBe(false);
+    if (!machine.spec.overlap) expect(machine.run, 'a load beside a run').toBeNull();
+    const spec = this.#models.get(model)!;
+    machine.loading = model;
+    machine.copies.set(model, { model, bytes: spec.memoryBytes, ready: false });
+    const loading = [...this.#devices.values()].filter((each) => each.loading !== null);
+    this.mostLoadsAtOnce = Math.max(this.mostLoadsAtOnce, loading.length);
+    this.#complete(machine, spec.loadMs, () => {
+      machine.loading = null;
+      const fate = this.#faults.load?.(machine.spec.id, model) ?? 'ok';
+      if (fate === 'ok') {
+        machine.copies.get(model)!.ready = true;
+        this.apply({ type: 'load-finished', device: machine.spec.id, model });
+        return;
+      }
+      machine.copies.delete(model);
+      const isOpen = request !== null && this.#open.has(request) && !this.#started.has(request);
+      this.apply({ type: 'load-failed', device: machine.spec.id, model, retry: fate === 'retry' });
+      if (fate === 'fail' && isOpen) this.#end({ request, end: 'failed', endMs: this.nowMs });
+    });
+  }
+
+  #run(
+    machine: Machine,
+    action: { run: number; model: string; requests: readonly RequestId[]; cache: 'hit' | 'miss' },
+  ): void {
+    const { run, model, requests, cache } = action;
+    const device = machine.spec.id;
+    expect(machine.run, 'two runs at once on a device').toBeNull();
+    expect(machine.copies.get(model)?.ready, `runs ${model}, which is not ready on ${device}`).toBe(true);
+    if (!machine.spec.overlap) expect(machine.loading, 'a run beside a load').toBeNull();
+    for (const request of requests) {
+      expect(this.#open.has(request), `request ${request} runs though it has ended`).toBe(true);
+      expect(this.#started.has(request), `request ${request} runs twice at once`).toBe(false);
+      this.#started.set(request, { device, startMs: this.nowMs, cache });
+    }
+    machine.run = { id: run, model, requests };
+    this.#complete(machine, this.#models.get(model)!.runMs, () => {
+      machine.run = null;
+      const fate = this.#faults.run?.(device, model) ?? 'ok';
+      if (fate === 'ok') this.apply({ type: 'run-finished', device, run });
+      else this.apply({ type: 'run-failed', device, run, retry: fate === 'retry' });
+      for (const request of requests) {
+        const started = this.#started.get(request)!;
+        this.#started.delete(request);
+        if (fate === 'retry') continue;
+        this.#end({ request, end: fate === 'ok' ? 'ran' : 'failed', endMs: this.nowMs, ...started });
+      }
+    });
+  }
+
+  #complete(machine: Machine, afterMs: number, act: () => void): void {
+    const { life } = machine;
+    const entry = {
+      atMs: this.nowMs + afterMs,
+      order: this.#order++,
+      act: () => {
+        if (machine.life === life) act();
+      },
+    };
+    let at = this.#completions.length;
+    while (at > 0 && this.#completions[at - 1]!.atMs > entry.atMs) at--;
+    this.#completions.splice(at, 0, entry);
+  }
+
+  #end(outcome: Outcome): void {
+    expect(this.#open.delete(outcome.request), `request ${outcome.request} ends twice`).toBe(true);
+    this.outcomes.set(outcome.request, outcome);
+  }
+}
