@@ -89,7 +89,8 @@ export function playBaseline(
   };
 
   const scan = (device: Device): void => {
-    for (const request of [...queue]) {
+    // `take` makes a new array, so this one stays as it is.
+    for (const request of queue) {
       if (device.held.includes(request.model)) {
         for (const earlier of queue.slice(0, queue.indexOf(request))) {
           earlier.skips++;

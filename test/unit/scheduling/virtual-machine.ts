@@ -1,7 +1,7 @@
 // A small driver in virtual time for the tests of the core: carries out its actions after the times a model really
 // takes, checks every action against the rules for devices, and lets a test break things at chosen moments.
 
-import { expect } from 'vitest';
+import assert from 'node:assert/strict';
 import type {
   DeviceSpec,
   ModelSpec,
@@ -154,14 +154,14 @@ export class VirtualMachine {
   #carryOut(): void {
     for (const action of this.#core.decide(this.nowMs)) {
       if (action.type === 'reject') {
-        expect(this.#started.has(action.request), `request ${action.request} rejected while it runs`).toBe(false);
+        assert.ok(!this.#started.has(action.request), `request ${action.request} rejected while it runs`);
         // Cancelled at the very instant at which it was refused: the caller is gone already.
         if (this.outcomes.get(action.request)?.end === 'cancelled') continue;
         this.#end({ request: action.request, end: 'rejected', endMs: this.nowMs, code: action.code });
         continue;
       }
       const machine = this.#devices.get(action.device)!;
-      expect(machine.present, `${action.type} on lost ${action.device}`).toBe(true);
+      assert.ok(machine.present, `${action.type} on lost ${action.device}`);
       const requests = action.type === 'run' ? action.requests : [];
       this.lines.push({
         kind: action.type,
@@ -176,21 +176,21 @@ export class VirtualMachine {
       else this.#run(machine, action);
     }
     for (const view of this.#core.view().devices) {
-      expect(view.usedBytes, `books of ${view.id}`).toBe(this.heldBytes(view.id));
-      expect(view.usedBytes, `memory of ${view.id}`).toBeLessThanOrEqual(view.memoryBytes);
+      assert.equal(view.usedBytes, this.heldBytes(view.id), `books of ${view.id}`);
+      assert.ok(view.usedBytes <= view.memoryBytes, `memory of ${view.id}`);
     }
   }
 
   #evict(machine: Machine, model: string): void {
-    expect(machine.copies.get(model)?.ready, `evicts ${model}, which is not resident`).toBe(true);
-    expect(machine.run?.model, 'evicts what runs').not.toBe(model);
+    assert.ok(machine.copies.get(model)?.ready, `evicts ${model}, which is not resident`);
+    assert.notEqual(machine.run?.model, model, 'evicts what runs');
     machine.copies.delete(model);
   }
 
   #load(machine: Machine, model: string, request: RequestId | null): void {
-    expect(machine.loading, 'two loads at once on a device').toBeNull();
-    expect(machine.copies.has(model), `loads ${model} twice on ${machine.spec.id}`).toBe(false);
-    if (!machine.spec.overlap) expect(machine.run, 'a load beside a run').toBeNull();
+    assert.equal(machine.loading, null, 'two loads at once on a device');
+    assert.ok(!machine.copies.has(model), `loads ${model} twice on ${machine.spec.id}`);
+    if (!machine.spec.overlap) assert.equal(machine.run, null, 'a load beside a run');
     const spec = this.#models.get(model)!;
     machine.loading = model;
     machine.copies.set(model, { model, bytes: spec.memoryBytes, ready: false });
@@ -217,12 +217,12 @@ export class VirtualMachine {
   ): void {
     const { run, model, requests, cache } = action;
     const device = machine.spec.id;
-    expect(machine.run, 'two runs at once on a device').toBeNull();
-    expect(machine.copies.get(model)?.ready, `runs ${model}, which is not ready on ${device}`).toBe(true);
-    if (!machine.spec.overlap) expect(machine.loading, 'a run beside a load').toBeNull();
+    assert.equal(machine.run, null, 'two runs at once on a device');
+    assert.ok(machine.copies.get(model)?.ready, `runs ${model}, which is not ready on ${device}`);
+    if (!machine.spec.overlap) assert.equal(machine.loading, null, 'a run beside a load');
     for (const request of requests) {
-      expect(this.#open.has(request), `request ${request} runs though it has ended`).toBe(true);
-      expect(this.#started.has(request), `request ${request} runs twice at once`).toBe(false);
+      assert.ok(this.#open.has(request), `request ${request} runs though it has ended`);
+      assert.ok(!this.#started.has(request), `request ${request} runs twice at once`);
       this.#started.set(request, { device, startMs: this.nowMs, cache });
     }
     machine.run = { id: run, model, requests };
@@ -255,7 +255,7 @@ export class VirtualMachine {
   }
 
   #end(outcome: Outcome): void {
-    expect(this.#open.delete(outcome.request), `request ${outcome.request} ends twice`).toBe(true);
+    assert.ok(this.#open.delete(outcome.request), `request ${outcome.request} ends twice`);
     this.outcomes.set(outcome.request, outcome);
   }
 }
