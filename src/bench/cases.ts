@@ -62,8 +62,8 @@ function usedModels(settings: BenchSettings): ModelSpec[] {
 
 function refuseMisfits(models: readonly ModelSpec[], devices: readonly SimulatedDevice[]): void {
   const largest = Math.max(...devices.map((device) => device.memoryBytes));
-  const misfit = models.find((model) => model.memoryBytes > largest);
-  if (misfit === undefined) return;
+  const misfit = models.reduce((one, other) => (other.memoryBytes > one.memoryBytes ? other : one));
+  if (misfit.memoryBytes <= largest) return;
   throw new GpufaasError(
     'DOES_NOT_FIT',
     `${misfit.id} takes ${formatSize(misfit.memoryBytes)}, and the largest device has ${formatSize(largest)}.`,

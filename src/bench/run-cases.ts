@@ -18,10 +18,11 @@ export interface RunOptions {
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   /** Worker threads for large benches; default one per core. */
   readonly threads?: number;
+  /** Start threads from this many requests on; fewer are simulated before a thread is up. */
+  readonly threadsFrom?: number;
 }
 
-/** From this many requests on, starting worker threads pays. */
-const WORTH_THREADS = 200_000;
+const THREADS_FROM = 200_000;
 
 /** The result of each case by its place in the list; cases that the signal cut off are missing. */
 export async function runCases(
@@ -33,7 +34,7 @@ export async function runCases(
   const progress = new Progress(sizes, total, options.onProgress);
   const threads = Math.min(options.threads ?? availableParallelism(), cases.length);
   const results = new Map<number, CaseResult>();
-  if (total < WORTH_THREADS || threads < 2) await runHere(cases, options, progress, results);
+  if (total < (options.threadsFrom ?? THREADS_FROM) || threads < 2) await runHere(cases, options, progress, results);
   else await runOnThreads(cases, options, progress, results, threads);
   return results;
 }

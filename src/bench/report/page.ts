@@ -12,7 +12,7 @@ import { COLORS, REPORT_STYLE } from './style.ts';
 import { escape, lineChart } from './svg.ts';
 
 /** How much of the time lines is drawn, in milliseconds. */
-export const PICTURE_MS = 90_000;
+export const PICTURE_MS = 100_000;
 
 const HEADINGS = [
   'policy',
