@@ -3,6 +3,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+// oxlint-disable-next-line import/default -- CommonJS: Node gives the whole module as its default.
 import opentype from 'opentype.js';
 import type { PathCommand } from 'opentype.js';
 

@@ -101,7 +101,7 @@ function place(shape: Shape, random: Random): Canvas {
   const [wide, high] = [bounds.right - bounds.left, bounds.bottom - bounds.top];
   const size = 10 + random() ** 2 * 60;
   const scale = size / Math.max(wide, high);
-  const margin = (): number => (random() < 0.15 ? 1 : size * random() * 0.6 + 1);
+  const margin = (): number => (random() < 0.15 ? randomInteger(random, 2) : size * random() * 0.6 + 1);
   const [left, top] = [margin(), margin()];
   const canvas = createCanvas(Math.ceil(wide * scale + left + margin()), Math.ceil(high * scale + top + margin()));
   paint(

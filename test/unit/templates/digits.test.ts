@@ -43,7 +43,9 @@ describe('the template digits', () => {
       const { label: answer } = await read(png);
       if (answer !== label) wrong.push(`${font} ${look}: ${label} read as ${answer}`);
     }
-    expect(wrong.length / images.length, wrong.join('\n')).toBeLessThanOrEqual(0.03);
+    // Beyond what is allowed, the list itself shows in the failure.
+    const allowed = Math.floor(images.length * 0.03);
+    expect(wrong.slice(allowed)).toEqual([]);
   });
 
   it('reads the same digit from JPEG, from a large photo and from one side of a wide picture', async () => {
