@@ -1,0 +1,264 @@
+// One life of a handler's process: started, loaded, serving calls, gone. Whatever way it goes, every call under way is
+// told, once, and why.
+
+import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../clock.ts';
+import { GpufaasError } from '../errors.ts';
+import { formatDuration, formatSize } from '../units.ts';
+import { CHANNEL_FD, openChannel, type Channel } from '../workers/transport.ts';
+import { HandlerCall } from './call.ts';
+import { LineSplitter } from './output.ts';
+import { killHandler, spawnHandler, type ProcessLimits } from './spawn.ts';
+import type { FunctionVersion, HandlerRequest, LogLine, RunModel } from './types.ts';
+import { fromWireError, readFromChild, type FromChild } from './wire.ts';
+
+/** What a child may use and how long it may take. Times in milliseconds. */
+export interface ChildLimits extends ProcessLimits {
+  /** To import the handler module. */
+  readonly loadMs: number;
+  /** To show that the event loop still turns, after a call has run out of time. */
+  readonly answerPingMs: number;
+}
+
+export interface HandlerChildOptions {
+  readonly version: FunctionVersion;
+  readonly secrets: Readonly<Record<string, string>>;
+  readonly limits: ChildLimits;
+  readonly clock: Clock;
+  readonly onPrint: (callId: string | null, stream: LogLine['stream'], level: LogLine['level'], text: string) => void;
+  /** Once, when the process is gone; everything under way has been told. */
+  readonly onGone: (reason: GpufaasError) => void;
+}
+
+/** How often the memory of a busy process is looked at. */
+const WATCH_MS = 100;
+
+export class HandlerChild {
+  /** Resolves when the handler is loaded; rejects with HANDLER_ERROR or HANDLER_DIED. */
+  readonly loaded: Promise<void>;
+  readonly #options: HandlerChildOptions;
+  readonly #process: ChildProcess;
+  readonly #channel: Channel;
+  readonly #calls = new Map<number, HandlerCall>();
+  readonly #load = Promise.withResolvers<void>();
+  readonly #gone = Promise.withResolvers<void>();
+  readonly #cancelLoadTimer: () => void;
+  #lastCall = 0;
+  #lastPing = 0;
+  #pongs = new Map<number, () => void>();
+  #watching: (() => void) | null = null;
+  #idle: (() => void)[] = [];
+  /** Why we ended it, if we did; else the way it ended tells. */
+  #verdict: GpufaasError | null = null;
+  #outOfHeap = false;
+  #isGone = false;
+
+  constructor(options: HandlerChildOptions) {
+    this.#options = options;
+    const { version, secrets, limits, clock } = options;
+    const { manifest, folder } = version;
+    this.loaded = this.#load.promise;
+    // Whoever waits for `loaded` hears of it; a process nobody waits for may fail in silence.
+    this.loaded.catch(() => undefined);
+    this.#process = spawnHandler(folder, limits);
+    this.#process.once('error', (error) => this.#finish(died(`it could not be started (${error.message})`)));
+    this.#process.once('close', (code, signal) => this.#finish(this.#verdict ?? this.#explain(code, signal)));
+    this.#capture('stdout', 'info');
+    this.#capture('stderr', 'warn');
+    this.#channel = openChannel(this.#process.stdio[CHANNEL_FD] as Duplex, {
+      onMessage: (message, parts) => {
+        const known = readFromChild(message);
+        if (known) this.#receive(known, parts);
+        else this.kill(died('it sent what is no message'));
+      },
+      onClose: (error) => {
+        // Without a channel the process is of no use, even if it lives on.
+        if (error) this.kill(died('it wrote into the channel to the daemon'));
+        else this.#cancelKill = clock.after(1000, () => killHandler(this.#process));
+      },
+    });
+    this.#channel.send({
+      type: 'load',
+      handler: join(folder, manifest.handler ?? ''),
+      folder,
+      models: Object.keys(manifest.models),
+      environment: { ...manifest.environment, ...secrets },
+    });
+    this.#cancelLoadTimer = clock.after(limits.loadMs, () =>
+      this.kill(
+        new GpufaasError(
+          'HANDLER_ERROR',
+          `${manifest.handler} was not loaded within ${formatDuration(limits.loadMs)}.`,
+          {
+            suggestions: ['Move slow work out of the top level of the module, into the handler.'],
+          },
+        ),
+      ),
+    );
+  }
+
+  #cancelKill: () => void = () => undefined;
+
+  get pid(): number | undefined {
+    return this.#process.pid;
+  }
+
+  get gone(): boolean {
+    return this.#isGone;
+  }
+
+  get underWay(): number {
+    return this.#calls.size;
+  }
+
+  /** Hands a call to the handler; the process must be loaded and not gone. */
+  call(request: HandlerRequest, runModel: RunModel): HandlerCall {
+    const number = ++this.#lastCall;
+    const call = new HandlerCall({
+      number,
+      request,
+      runModel,
+      send: (message, parts) => this.#channel.send(message, parts),
+      onEnd: () => {
+        this.#calls.delete(number);
+        if (this.#calls.size === 0) this.#becameIdle();
+      },
+    });
+    this.#calls.set(number, call);
+    this.#watch();
+    return call;
+  }
+
+  /** Ends the process if its event loop does not turn: a handler that blocks can not be told to stop. */
+  async endIfBlocked(): Promise<void> {
+    const { limits, clock } = this.#options;
+    const ping = ++this.#lastPing;
+    const answered = await new Promise<boolean>((resolve) => {
+      const cancel = clock.after(limits.answerPingMs, () => resolve(false));
+      this.#pongs.set(ping, () => {
+        cancel();
+        resolve(true);
+      });
+      this.#channel.send({ type: 'ping', ping });
+    });
+    this.#pongs.delete(ping);
+    if (!answered) this.kill(died('a call ran out of time and blocked it'));
+  }
+
+  /** Resident set of the process in bytes; null where the system does not tell. */
+  residentBytes(): number | null {
+    if (process.platform !== 'linux' || this.pid === undefined || this.#isGone) return null;
+    try {
+      return Number(readFileSync(`/proc/${this.pid}/statm`, 'latin1').split(' ')[1]) * 4096;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Ends the process at once; calls under way are rejected with the reason. */
+  kill(reason: GpufaasError): void {
+    this.#verdict ??= reason;
+    killHandler(this.#process);
+  }
+
+  /** Lets calls under way end for at most `graceMs`, then ends the process. Resolves when it is gone. */
+  async stop(graceMs: number): Promise<void> {
+    if (this.#calls.size > 0 && !this.#isGone && graceMs > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#options.clock.after(graceMs, resolve);
+        this.#idle.push(() => {
+          cancel();
+          resolve();
+        });
+      });
+    }
+    this.kill(new GpufaasError('DRAINING', 'The function was stopped.', { suggestions: ['Try again.'] }));
+    await this.#gone.promise;
+  }
+
+  #receive(message: FromChild, parts: Uint8Array[]): void {
+    switch (message.type) {
+      case 'loaded':
+        this.#cancelLoadTimer();
+        this.#load.resolve();
+        break;
+      case 'load-failed':
+        this.kill(fromWireError(message.error));
+        break;
+      case 'pong':
+        this.#pongs.get(message.ping)?.();
+        break;
+      case 'log':
+        this.#options.onPrint(message.callId, message.stream, message.level, message.text);
+        break;
+      default:
+        this.#calls.get(message.call)?.receive(message, parts);
+    }
+  }
+
+  #capture(name: 'stdout' | 'stderr', level: LogLine['level']): void {
+    const lines = new LineSplitter((line) => {
+      // V8's own words before it aborts; nothing else tells this end from others.
+      if (name === 'stderr' && line.includes('JavaScript heap out of memory')) this.#outOfHeap = true;
+      this.#options.onPrint(null, name, level, line);
+    });
+    this.#process[name]?.on('data', (chunk: Uint8Array) => lines.push(chunk));
+    this.#process[name]?.on('end', () => lines.end());
+  }
+
+  #watch(): void {
+    const { limits, clock } = this.#options;
+    if (this.#watching || process.platform !== 'linux') return;
+    const look = (): void => {
+      const bytes = this.residentBytes();
+      if (bytes !== null && bytes > limits.memoryBytes) return this.kill(outOfMemory(limits.memoryBytes));
+      this.#watching = clock.after(WATCH_MS, look);
+    };
+    this.#watching = clock.after(WATCH_MS, look);
+  }
+
+  #becameIdle(): void {
+    this.#watching?.();
+    this.#watching = null;
+    for (const wake of this.#idle.splice(0)) wake();
+  }
+
+  #explain(code: number | null, signal: NodeJS.Signals | null): GpufaasError {
+    if (this.#outOfHeap) return outOfMemory(this.#options.limits.memoryBytes);
+    if (signal !== null) return died(`it was ended by ${signal}`);
+    return died(code === 0 ? 'it ended by itself (process.exit?)' : `it ended with exit code ${code}`);
+  }
+
+  #finish(reason: GpufaasError): void {
+    if (this.#isGone) return;
+    this.#isGone = true;
+    this.#cancelLoadTimer();
+    this.#cancelKill();
+    this.#channel?.close();
+    this.#load.reject(reason);
+    for (const call of Array.from(this.#calls.values())) call.lost(reason);
+    for (const pong of this.#pongs.values()) pong();
+    this.#becameIdle();
+    this.#gone.resolve();
+    this.#options.onGone(reason);
+  }
+}
+
+function died(how: string): GpufaasError {
+  return new GpufaasError('HANDLER_DIED', `The process of the handler is gone: ${how}.`, {
+    suggestions: ['It is started again by itself; `gpufaas logs` shows what it printed last.'],
+  });
+}
+
+function outOfMemory(limitBytes: number): GpufaasError {
+  return new GpufaasError(
+    'HANDLER_DIED',
+    `The process of the handler is gone: it used more than ${formatSize(limitBytes)} of memory.`,
+    {
+      suggestions: ['Look for what the handler keeps between calls; work on large inputs in pieces.'],
+    },
+  );
+}

@@ -1,0 +1,70 @@
+// The handler's process: loads one handler, serves its calls over the channel, and ends when the channel does. Runs under
+// Node's permission model with a scrubbed environment.
+
+import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { channelToParent } from '../workers/transport.ts';
+import { CallServer } from './call-server.ts';
+import { Capture } from './capture.ts';
+import { lendPackages, loadHandler } from './load-handler.ts';
+import { toWireError, type FromChild, type ToChild } from './wire.ts';
+
+// Ctrl-C in a terminal reaches every process of the group; the daemon says when to end.
+process.on('SIGINT', () => undefined);
+
+// The permission model does not cover signals; a handler has nobody to send one to.
+process.kill = () => {
+  throw new GpufaasError('HANDLER_ERROR', 'The handler tried to signal a process, which a handler may not.');
+};
+
+let server: CallServer | undefined;
+
+const channel = channelToParent({
+  onMessage: (message, parts) => receive(message as ToChild, parts),
+  onClose: () => process.exit(0),
+});
+
+function send(message: FromChild, parts?: readonly Uint8Array[]): void {
+  channel.send(message, parts);
+}
+
+const capture = new Capture((message) => {
+  try {
+    channel.send(message);
+  } catch {
+    // The daemon does not read: a line less is better than a handler that fails for a line.
+  }
+});
+
+function receive(message: ToChild, parts: Uint8Array[]): void {
+  if (message.type === 'load') void load(message);
+  else if (message.type === 'ping') send({ type: 'pong', ping: message.ping });
+  else server?.receive(message, parts);
+}
+
+async function load(message: Extract<ToChild, { type: 'load' }>): Promise<void> {
+  Object.assign(process.env, message.environment);
+  process.chdir(message.folder);
+  capture.install();
+  lendPackages();
+  try {
+    const handler = await loadHandler(message.handler, message.folder);
+    server = new CallServer({
+      handler,
+      models: message.models,
+      environment: Object.freeze({ ...message.environment }),
+      capture,
+      send,
+      drained: () => channel.drained(),
+    });
+    send({ type: 'loaded' });
+  } catch (error) {
+    send({ type: 'load-failed', error: toWireError(toGpufaasError(error)) });
+  }
+}
+
+// An error that nobody awaited belongs to no call: it is logged, and the calls under way go on.
+process.on('unhandledRejection', (reason) => {
+  capture.log.error(
+    `Unhandled rejection: ${reason instanceof Error ? (reason.stack ?? reason.message) : String(reason)}`,
+  );
+});

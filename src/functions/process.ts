@@ -1,0 +1,274 @@
+// The process of one function version's handler, kept alive: started ahead, started again when it dies (later each time
+// it dies young), replaced when it has grown too large. A call is never run twice.
+
+import type { Clock } from '../clock.ts';
+import { systemClock } from '../clock.ts';
+import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { formatDuration } from '../units.ts';
+import { HandlerChild, type ChildLimits } from './child.ts';
+import { LineLimit, safeLines } from './output.ts';
+import type { FunctionProcess, FunctionVersion, HandlerRequest, HandlerResponse, LogLine, RunModel } from './types.ts';
+
+/** What a handler's process is given beside its version. */
+export interface FunctionProcessOptions {
+  /** Values of the manifest's secrets, by name. */
+  readonly secrets?: Readonly<Record<string, string>>;
+  /** JavaScript heap and everything else of the process (default 2 GB). */
+  readonly memoryBytes?: number;
+  /** Sockets and files it may have open at once (default 1024). */
+  readonly openFiles?: number;
+  /** The time to import the handler module (default 30 s). */
+  readonly loadMs?: number;
+  /** How long a process whose call ran out of time may leave a ping unanswered (default 1 s). */
+  readonly answerPingMs?: number;
+  readonly clock?: Clock;
+}
+
+/** What it tells without being asked. */
+export interface FunctionProcessCallbacks {
+  readonly onLog: (line: LogLine) => void;
+  /** Something an operator should know. */
+  readonly onNotice: (message: string, details: Readonly<Record<string, unknown>>) => void;
+}
+
+const DEFAULT_LIMITS: ChildLimits = { memoryBytes: 2e9, openFiles: 1024, loadMs: 30_000, answerPingMs: 1000 };
+/** A process that lived this long was well. */
+const STABLE_MS = 10_000;
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 30_000;
+/** A call waits for a restart only if it is near. */
+const WAIT_FOR_RESTART_MS = 1000;
+/** Of its memory limit: an idle process that holds more is replaced. */
+const RECYCLE_SHARE = 0.6;
+
+/** Makes the process of a handler; nothing runs before `start` or the first call. */
+export function createFunctionProcess(
+  version: FunctionVersion,
+  options: FunctionProcessOptions,
+  callbacks: FunctionProcessCallbacks,
+): FunctionProcess {
+  return new SupervisedHandler(version, options, callbacks);
+}
+
+class SupervisedHandler implements FunctionProcess {
+  readonly #version: FunctionVersion;
+  readonly #secrets: Readonly<Record<string, string>>;
+  readonly #limits: ChildLimits;
+  readonly #clock: Clock;
+  readonly #callbacks: FunctionProcessCallbacks;
+  readonly #lineLimit: LineLimit;
+  #child: HandlerChild | null = null;
+  /** Deaths in a row, each soon after the start. */
+  #earlyDeaths = 0;
+  #retryAtMs = 0;
+  #cancelRestart: () => void = () => undefined;
+  #lastReason: GpufaasError | null = null;
+  /** Every process that lives, the current one and those on their way in and out. */
+  readonly #children = new Set<HandlerChild>();
+  #recycling = false;
+  #stopped = false;
+
+  constructor(version: FunctionVersion, options: FunctionProcessOptions, callbacks: FunctionProcessCallbacks) {
+    this.#version = version;
+    this.#secrets = options.secrets ?? {};
+    this.#limits = {
+      memoryBytes: options.memoryBytes ?? DEFAULT_LIMITS.memoryBytes,
+      openFiles: options.openFiles ?? DEFAULT_LIMITS.openFiles,
+      loadMs: options.loadMs ?? DEFAULT_LIMITS.loadMs,
+      answerPingMs: options.answerPingMs ?? DEFAULT_LIMITS.answerPingMs,
+    };
+    this.#clock = options.clock ?? systemClock;
+    this.#callbacks = callbacks;
+    this.#lineLimit = new LineLimit(this.#clock);
+  }
+
+  get pid(): number | undefined {
+    return this.#child?.gone === false ? this.#child.pid : undefined;
+  }
+
+  async start(): Promise<void> {
+    this.#refuseIfStopped();
+    await this.#current().loaded;
+  }
+
+  async invoke(request: HandlerRequest, runModel: RunModel, signal: AbortSignal): Promise<HandlerResponse> {
+    const { timeoutMs } = this.#version.manifest;
+    const limit = Promise.withResolvers<never>();
+    limit.promise.catch(() => undefined);
+    const cancelTimer = this.#clock.after(timeoutMs, () => limit.reject(timedOut(timeoutMs)));
+    const onAbort = (): void => limit.reject(abortReason(signal));
+    signal.addEventListener('abort', onAbort, { once: true });
+    const finish = (): void => {
+      cancelTimer();
+      signal.removeEventListener('abort', onAbort);
+    };
+    try {
+      if (signal.aborted) throw abortReason(signal);
+      const child = await Promise.race([this.#ready(), limit.promise]);
+      const call = child.call(request, runModel);
+      limit.promise.catch((error: GpufaasError) => {
+        call.abort(error);
+        if (error.code === 'TIMEOUT') void child.endIfBlocked();
+      });
+      const response = await call.response;
+      if (response.body instanceof Uint8Array) {
+        finish();
+        this.#recycleIfLarge(child);
+        return response;
+      }
+      return { ...response, body: until(response.body, finish) };
+    } catch (error) {
+      finish();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancelRestart();
+    await Promise.all(Array.from(this.#children, (child) => child.stop(0)));
+  }
+
+  /** A loaded child, started again if need be. */
+  async #ready(): Promise<HandlerChild> {
+    this.#refuseIfStopped();
+    const waitMs = this.#retryAtMs - this.#clock.now();
+    if (this.#child === null && waitMs > WAIT_FOR_RESTART_MS) throw this.#keepsDying(waitMs);
+    if (this.#child === null && waitMs > 0) {
+      await new Promise<void>((resolve) => void this.#clock.after(waitMs, resolve));
+      this.#refuseIfStopped();
+    }
+    const child = this.#current();
+    await child.loaded;
+    return child;
+  }
+
+  #current(): HandlerChild {
+    this.#cancelRestart();
+    return (this.#child ??= this.#spawn());
+  }
+
+  #spawn(): HandlerChild {
+    const startedMs = this.#clock.now();
+    let loaded = false;
+    const child = new HandlerChild({
+      version: this.#version,
+      secrets: this.#secrets,
+      limits: this.#limits,
+      clock: this.#clock,
+      onPrint: (callId, stream, level, text) => this.#print(callId, stream, level, text),
+      onGone: (reason) => {
+        this.#children.delete(child);
+        if (this.#child !== child) return;
+        this.#child = null;
+        if (!this.#stopped) this.#mourn(reason, loaded, this.#clock.now() - startedMs);
+      },
+    });
+    this.#children.add(child);
+    child.loaded.then(
+      () => (loaded = true),
+      () => undefined,
+    );
+    return child;
+  }
+
+  /** The process died by itself: the next one comes at once, or later if it keeps dying. */
+  #mourn(reason: GpufaasError, wasLoaded: boolean, livedMs: number): void {
+    this.#lastReason = reason;
+    if (livedMs >= STABLE_MS) this.#earlyDeaths = 0;
+    else this.#earlyDeaths++;
+    const backoffMs =
+      this.#earlyDeaths <= 1 ? 0 : Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (this.#earlyDeaths - 2));
+    this.#retryAtMs = this.#clock.now() + backoffMs;
+    this.#callbacks.onNotice('the process of a handler is gone', {
+      version: this.#version.version,
+      reason: reason.message,
+      restartInMs: wasLoaded ? backoffMs : null,
+    });
+    // A module that can't even be loaded is tried again when it is asked for, not before.
+    if (wasLoaded) this.#cancelRestart = this.#clock.after(backoffMs, () => void this.#current());
+  }
+
+  /** Replaces a process that has grown: the next one is ready before the old one is let go. */
+  #recycleIfLarge(child: HandlerChild): void {
+    if (this.#recycling || this.#child !== child || child.underWay > 0) return;
+    const bytes = child.residentBytes();
+    if (bytes === null || bytes < this.#limits.memoryBytes * RECYCLE_SHARE) return;
+    this.#recycling = true;
+    const next = this.#spawn();
+    const replace = async (): Promise<void> => {
+      try {
+        await next.loaded;
+        if (this.#stopped) return;
+        this.#callbacks.onNotice('a handler that had grown was replaced', {
+          version: this.#version.version,
+          residentBytes: bytes,
+        });
+        this.#child = next;
+        await child.stop(this.#version.manifest.timeoutMs);
+      } catch {
+        // The old process goes on; the reason was printed.
+      } finally {
+        this.#recycling = false;
+      }
+    };
+    void replace();
+  }
+
+  #print(callId: string | null, stream: LogLine['stream'], level: LogLine['level'], text: string): void {
+    const { name, version } = this.#version;
+    const line = (written: string, lineLevel = level): LogLine => ({
+      atMs: this.#clock.wall(),
+      function: name,
+      version,
+      callId,
+      stream,
+      level: lineLevel,
+      text: written,
+    });
+    for (const safe of safeLines(text)) {
+      const admitted = this.#lineLimit.admit((count) =>
+        this.#callbacks.onLog(line(`${count} lines were left out: the handler prints too much.`, 'warn')),
+      );
+      if (admitted) this.#callbacks.onLog(line(safe));
+    }
+  }
+
+  #keepsDying(waitMs: number): GpufaasError {
+    const why = this.#lastReason;
+    if (why?.code === 'HANDLER_ERROR') return why;
+    return new GpufaasError(
+      'HANDLER_DIED',
+      `${why?.message ?? 'The handler died.'} It keeps dying; the next try is in ${formatDuration(waitMs)}.`,
+      {
+        suggestions: ['Look at what it printed: `gpufaas logs`; or go back: `gpufaas rollback`.'],
+        retryAfterMs: waitMs,
+      },
+    );
+  }
+
+  #refuseIfStopped(): void {
+    if (this.#stopped) throw new GpufaasError('DRAINING', 'The function was stopped.', { suggestions: ['Try again.'] });
+  }
+}
+
+/** Calls `finish` when the body ended, broke, or was left. */
+async function* until(body: AsyncIterable<Uint8Array>, finish: () => void): AsyncGenerator<Uint8Array> {
+  try {
+    yield* body;
+  } finally {
+    finish();
+  }
+}
+
+function timedOut(timeoutMs: number): GpufaasError {
+  return new GpufaasError('TIMEOUT', `The handler took longer than ${formatDuration(timeoutMs)}.`, {
+    suggestions: ['Raise `timeout` in function.yaml, or look with `gpufaas explain` where the time went.'],
+  });
+}
+
+function abortReason(signal: AbortSignal): GpufaasError {
+  const { reason } = signal as { reason: unknown };
+  if (reason instanceof GpufaasError) return reason;
+  return new GpufaasError('CANCELLED', 'The call was cancelled.', { cause: toGpufaasError(reason) });
+}

@@ -1,0 +1,127 @@
+// Starts the process that a handler runs in: Node's permission model, a scrubbed environment, limits on memory and open
+// files, an end when the daemon ends. A guard rail against mistakes, not a wall against attackers.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { CHANNEL_FD } from '../workers/transport.ts';
+
+/** What a handler's process may use. */
+export interface ProcessLimits {
+  /** JavaScript heap and everything else together. */
+  readonly memoryBytes: number;
+  /** Sockets and files at once. */
+  readonly openFiles: number;
+}
+
+const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url));
+
+/** What a process needs of its surroundings to work at all: certificates, time zone, proxies, the place for libraries. */
+const INHERITED = [
+  'TZ',
+  'LANG',
+  'LC_ALL',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+  'NODE_EXTRA_CA_CERTS',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+  'http_proxy',
+  'https_proxy',
+  'no_proxy',
+  'SystemRoot',
+];
+
+/** Starts the process; it waits for a `load` message on its fourth stdio slot. */
+export function spawnHandler(folder: string, limits: ProcessLimits): ChildProcess {
+  const { command, args } = confined([process.execPath, ...nodeOptions(folder, limits), ENTRY], limits);
+  return spawn(command, args, {
+    cwd: folder,
+    env: environment(),
+    stdio: slots(),
+    // A group of its own: signals of the daemon's terminal do not reach it, and all of it can be ended at once.
+    detached: process.platform !== 'win32',
+    windowsHide: true,
+  });
+}
+
+/** Ends the process and whatever it may have started, at once. */
+export function killHandler(child: ChildProcess): void {
+  if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+  try {
+    if (process.platform === 'win32') child.kill('SIGKILL');
+    else process.kill(-child.pid, 'SIGKILL');
+  } catch {
+    child.kill('SIGKILL');
+  }
+}
+
+function slots(): ('ignore' | 'pipe')[] {
+  const stdio: ('ignore' | 'pipe')[] = ['ignore', 'pipe', 'pipe'];
+  stdio[CHANNEL_FD] = 'pipe';
+  return stdio;
+}
+
+function nodeOptions(folder: string, { memoryBytes }: ProcessLimits): string[] {
+  // The heap ends before the whole limit, so that V8 can say so itself.
+  const heapMegabytes = Math.max(32, Math.floor((memoryBytes * 0.75) / 2 ** 20));
+  return [
+    `--max-old-space-size=${heapMegabytes}`,
+    '--permission',
+    // For sharp; what a handler can read it could load anyway.
+    '--allow-addons',
+    ...readable(folder).map((path) => `--allow-fs-read=${path}`),
+    // It opens any file, whatever the permission model says.
+    '--no-experimental-sqlite',
+    '--disable-warning=PERM0001',
+    '--disable-warning=ExperimentalWarning',
+  ];
+}
+
+/** The function's folder, our own code, and the packages it imports. */
+function readable(folder: string): string[] {
+  const source = dirname(dirname(ENTRY));
+  const root = dirname(source);
+  const paths = new Set([realpathSync(folder), source, join(root, 'package.json'), ...packageFolders()]);
+  return Array.from(paths);
+}
+
+/** The node_modules folders that hold what we lend to handlers, wherever the installer put them. */
+function packageFolders(): string[] {
+  const require = createRequire(import.meta.url);
+  const folders: string[] = [];
+  for (const name of ['sharp']) {
+    try {
+      const path = require.resolve(name);
+      const end = path.lastIndexOf(`${sep}node_modules${sep}`);
+      if (end >= 0) folders.push(path.slice(0, end + '/node_modules'.length));
+    } catch {
+      // Not installed on this platform: handlers that want it bring their own.
+    }
+  }
+  return folders;
+}
+
+function environment(): NodeJS.ProcessEnv {
+  const kept: NodeJS.ProcessEnv = { NODE_ENV: 'production', ORT_DISABLE_TELEMETRY: '1', HOME: '/nonexistent' };
+  for (const name of INHERITED) if (process.env[name] !== undefined) kept[name] = process.env[name];
+  return kept;
+}
+
+/**
+ * Sets limits that only a shell can set before the process begins. `setpriv`, where the system has it, ends the process
+ * with the daemon even while its event loop is blocked; elsewhere it ends when it next looks at its channel.
+ */
+function confined(command: readonly string[], { openFiles }: ProcessLimits): { command: string; args: string[] } {
+  if (process.platform === 'win32') return { command: command[0]!, args: command.slice(1) };
+  const script = [
+    'ulimit -c 0',
+    `ulimit -n ${openFiles} 2>/dev/null`,
+    'if setpriv --pdeathsig KILL true 2>/dev/null; then exec setpriv --pdeathsig KILL "$@"; fi',
+    'exec "$@"',
+  ].join('\n');
+  return { command: '/bin/sh', args: ['-c', script, 'sh', ...command] };
+}
