@@ -21,7 +21,7 @@ const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e
 /** Bytes of a size such as `16MB`, `7.5GiB` or `4096` (bytes); whole, from 0 to 2^53. Throws USAGE. */
 export function parseSize(text: string): number {
   const match = /^(\d{1,15}(?:\.\d{1,9})?)\s?([a-z]{0,3})$/i.exec(text.trim());
-  const unit = match && SIZE_UNITS[match[2]!.toLowerCase()];
+  const unit = match ? SIZE_UNITS[match[2]!.toLowerCase()] : undefined;
   if (!match || unit === undefined) {
     throw new GpufaasError('USAGE', `${quoted(text)} is not a size.`, {
       suggestions: ['Write a number with a unit: 500MB, 8GB, 7.5GiB (MB is 1,000,000 bytes, MiB 1,048,576).'],

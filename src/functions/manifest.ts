@@ -12,7 +12,8 @@ import type { Manifest, ManifestModel } from './types.ts';
 /** What a function may be called; also how it is addressed by HTTP. */
 export const FUNCTION_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const MODEL_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/;
-const SECRET_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,62}$/;
+/** What a secret may be called. */
+export const SECRET_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,62}$/;
 const VARIABLE_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,127}$/;
 /** These change what Node or the dynamic linker do before a line of the handler runs. */
 const RESERVED_VARIABLE = /^(NODE_|LD_|DYLD_|GPUFAAS_|ORT_)/;
