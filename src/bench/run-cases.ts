@@ -94,20 +94,26 @@ async function runOnThreads(
 ): Promise<void> {
   const isSource = import.meta.url.endsWith('.ts');
   const entry = new URL(isSource ? './case-worker.ts' : './case-worker.js', import.meta.url);
+  // One simulation that fails ends them all.
+  const failure = new AbortController();
+  const signal = options.signal === undefined ? failure.signal : AbortSignal.any([failure.signal, options.signal]);
   let next = 0;
   const serve = async (): Promise<void> => {
-    if (next >= cases.length || options.signal?.aborted) return;
+    if (next >= cases.length || signal.aborted) return;
     const worker = new Worker(entry);
     try {
-      while (next < cases.length && !options.signal?.aborted) {
+      while (next < cases.length && !signal.aborted) {
         const index = next++;
         const one = cases[index]!;
         const message: ToWorker = { one, wishes: options.wishes?.(one) ?? {} };
-        const result = await askWorker(worker, message, options.signal, (done) => progress.at(index, done));
+        const result = await askWorker(worker, message, signal, (done) => progress.at(index, done));
         if (result === null) return;
         results.set(index, result);
         progress.end(index);
       }
+    } catch (error) {
+      failure.abort();
+      throw error;
     } finally {
       await worker.terminate();
     }
@@ -119,26 +125,26 @@ async function runOnThreads(
 function askWorker(
   worker: Worker,
   message: ToWorker,
-  signal: AbortSignal | undefined,
+  signal: AbortSignal,
   onProgress: (done: number) => void,
 ): Promise<CaseResult | null> {
   return new Promise((resolve, reject) => {
     const settle = (act: () => void): void => {
-      worker.removeAllListeners();
-      signal?.removeEventListener('abort', onAbort);
+      worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+      signal.removeEventListener('abort', onAbort);
       act();
     };
     const onAbort = (): void => settle(() => resolve(null));
-    signal?.addEventListener('abort', onAbort, { once: true });
-    worker.on('message', (answer: FromWorker) => {
+    const onError = (error: unknown): void => settle(() => reject(error));
+    const onExit = (code: number): void =>
+      settle(() => reject(new GpufaasError('INTERNAL', `The thread of a simulation ended with code ${code}.`)));
+    const onMessage = (answer: FromWorker): void => {
       if (answer.type === 'progress') onProgress(answer.done);
       else if (answer.type === 'result') settle(() => resolve(answer.result));
       else settle(() => reject(revived(answer)));
-    });
-    worker.on('error', (error) => settle(() => reject(error)));
-    worker.on('exit', (code) =>
-      settle(() => reject(new GpufaasError('INTERNAL', `A simulation's thread ended with code ${code}.`))),
-    );
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    worker.on('message', onMessage).on('error', onError).on('exit', onExit);
     worker.postMessage(message);
   });
 }

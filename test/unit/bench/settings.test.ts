@@ -62,7 +62,7 @@ describe('Settings of a bench', () => {
   });
 
   it.each([
-    [{ memory: '3GB' }, 'vgg19 takes 3.95 GB, and the largest device has 3 GB'],
+    [{ memory: '3GB' }, 'vgg19 takes 3.9 GB, and the largest device has 3 GB'],
     [{ profile, 'working-set': '2' }, 'huge takes 99 GB'],
   ])('refuse models that fit no device before anything runs: %j', (flags, message) => {
     expect(() => listCases(readSettings(flags), [lb])).toThrow(message);
