@@ -69,7 +69,14 @@ export abstract class BaseCommand extends Command {
 
   protected override async catch(error: Error): Promise<never> {
     // Whatever it was that failed when the user interrupted it, it is the interruption that counts.
-    throw this.signal.aborted ? this.signal.reason : error;
+    if (this.signal.aborted) throw this.signal.reason;
+    // oclif's own checks of numbers and the like throw plain errors, which would pass for bugs.
+    const fromCheck = !this.parsed && !(error instanceof GpufaasError) && !('oclif' in error);
+    if (!fromCheck) throw error;
+    throw new GpufaasError('USAGE', error.message, {
+      cause: error,
+      suggestions: [`\`gpufaas ${this.id?.replaceAll(':', ' ')} --help\` shows how it is used.`],
+    });
   }
 
   protected override logJson(json: unknown): void {

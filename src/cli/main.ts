@@ -11,23 +11,30 @@ import { describeFailure, printFailure } from './failure.ts';
 
 /** Runs one command and ends the process with the exit code of the contract. */
 export async function runCommandLine(argv: readonly string[]): Promise<never> {
-  // `gpufaas ls | head -1`: the reader has what it wanted, and nobody is left to tell of anything.
-  const args = withLeadingJsonMoved(argv);
-  // The daemon in the foreground goes on when its terminal goes away; SIGHUP tells it.
-  const onError = args[0] === 'serve' ? () => {} : endOnBrokenPipe;
+  // `gpufaas ls | head -1`: the reader has what it wanted, and nobody is left to tell of anything. The daemon in the
+  // foreground goes on when its terminal goes away; SIGHUP tells it.
+  const onError = argv.includes('serve') ? () => {} : endOnBrokenPipe;
   process.stdout.on('error', onError);
   process.stderr.on('error', onError);
+  const exitCode = await execute(argv);
+  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+  process.exit(exitCode);
+}
+
+/** Runs one command, prints what it has to say, and gives the exit code. */
+export async function execute(argv: readonly string[]): Promise<number> {
+  const args = withLeadingJsonMoved(argv);
   try {
     const config = await loadConfig();
     refuseUnknownCommand(args, config);
     await run(args, config);
+    return Number(process.exitCode ?? 0);
   } catch (thrown) {
     const failure = describeFailure(thrown, args);
-    if (failure !== null) printFailure(failure, wantsJson(args));
-    process.exitCode = failure?.exitCode ?? process.exitCode ?? 0;
+    if (failure === null) return Number(process.exitCode ?? 0);
+    printFailure(failure, wantsJson(args));
+    return failure.exitCode;
   }
-  await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
-  process.exit();
 }
 
 /** The package with its commands: compiled with a manifest, or (from source) the TypeScript files themselves. */

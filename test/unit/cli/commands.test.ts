@@ -1,0 +1,284 @@
+// The commands against a daemon that only answers: what goes to stdout, what to stderr, which exit code.
+
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { problem, startFakeDaemon, type FakeDaemon } from '../../helpers/fake-daemon.ts';
+
+// oclif loads commands with Node's own loader. Loaded by vitest's, this module would have other classes of errors than they.
+const { execute } = createRequire(import.meta.url)('../../../src/cli/main.ts') as {
+  execute: (argv: readonly string[]) => Promise<number>;
+};
+const program = fileURLToPath(new URL('../../../bin/dev.js', import.meta.url));
+const TIMING = 'MISS load 412 ms → cpu:0 · queue 0 ms · run 9 ms · total 424 ms\n';
+let daemon: FakeDaemon;
+let folder: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'gpufaas-commands-'));
+  daemon = await startFakeDaemon(join(folder, 'home'));
+});
+afterEach(() => daemon.answers.clear());
+afterAll(async () => {
+  await daemon.close();
+  rmSync(folder, { recursive: true });
+});
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface RunOptions {
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Runs a command in this process, in the temporary folder, with this environment beside the home. */
+async function run(args: readonly string[], { env = {} }: RunOptions = {}): Promise<Ended> {
+  const before = { env: { ...process.env }, cwd: process.cwd(), exitCode: process.exitCode };
+  const written = { stdout: '', stderr: '' };
+  const restore = (['stdout', 'stderr'] as const).map((name) => {
+    const stream = process[name];
+    const write = stream.write.bind(stream);
+    stream.write = (chunk: string | Uint8Array, done?: unknown) => {
+      written[name] += typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString();
+      if (typeof done === 'function') done();
+      return true;
+    };
+    return () => void (stream.write = write);
+  });
+  Object.assign(process.env, { GPUFAAS_HOME: daemon.home.root, NODE_ENV: '' }, env);
+  process.chdir(folder);
+  process.exitCode = undefined;
+  try {
+    const code = await execute(args);
+    return { code, ...written };
+  } finally {
+    for (const undo of restore) undo();
+    process.chdir(before.cwd);
+    process.env = before.env;
+    process.exitCode = before.exitCode;
+  }
+}
+
+/** Runs a command as a process of its own. */
+function spawnCommand(
+  args: readonly string[],
+  input: Buffer,
+): Promise<{ code: number; stdout: Buffer; stderr: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, GPUFAAS_HOME: daemon.home.root };
+    const child = execFile(
+      process.execPath,
+      [program, ...args],
+      { cwd: folder, encoding: 'buffer', env, timeout: 20_000 },
+      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr: stderr.toString() }),
+    );
+    child.stdin?.end(input);
+  });
+}
+
+describe('invoke', () => {
+  it('writes the answer to stdout byte for byte and one line of timing to stderr', async () => {
+    const bytes = Buffer.from([0, 1, 0xff, 0x0a, 0x80]);
+    const { code, stdout, stderr } = await spawnCommand(['invoke', 'echo'], bytes);
+    expect([...stdout]).toEqual([...bytes]);
+    expect(stderr).toBe(TIMING);
+    expect(code).toBe(0);
+  });
+
+  it('gives all about the call with --json', async () => {
+    const { stdout, stderr } = await run(['invoke', 'echo', '-d', '{"x":1}', '--json']);
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toEqual({
+      id: '0f3c',
+      function: 'echo',
+      version: 2,
+      status: 200,
+      result: { x: 1 },
+      cache: 'miss',
+      device: 'cpu:0',
+      runs: [{ model: 'model', device: 'cpu:0', cache: 'miss', queueMs: 0.2, loadMs: 412.3, runMs: 8.9 }],
+      timing: { queueMs: 0.2, loadMs: 412.3, runMs: 8.9, handlerMs: 3, totalMs: 424.4 },
+    });
+  });
+
+  it('sends the headers it is given', async () => {
+    const { stdout } = await run(['invoke', 'echo', '-d', 'a', '-H', 'Content-Type: image/x-odd', '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ result: 'a' });
+    await expect(run(['invoke', 'echo', '-d', 'a', '-H', 'no colon'])).resolves.toMatchObject({ code: 2 });
+  });
+
+  it('exits 1 for an error status of the function, its answer still on stdout', async () => {
+    daemon.answers.set('POST /function/echo', (response) => void response.writeHead(418).end('teapot'));
+    const { code, stdout, stderr } = await run(['invoke', 'echo', '-d', 'x']);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: 'teapot' });
+    expect(stderr).toContain('echo answered with status 418');
+  });
+
+  it('exits 5 when the queue is full', async () => {
+    daemon.answers.set('POST /function/echo', (response) => problem(response, 429, 'QUEUE_FULL', 'The queue is full.'));
+    await expect(run(['invoke', 'echo', '-d', 'x'])).resolves.toMatchObject({ code: 5, stdout: '' });
+  });
+
+  it('exits 3 for an unknown function, in two lines', async () => {
+    const { code, stdout, stderr } = await run(['invoke', 'ecco', '-d', 'x']);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: '' });
+    expect(stderr).toBe('Error: There is no function "ecco".\n→ Did you mean echo?\n');
+  });
+
+  it('does not start a daemon if it must not', async () => {
+    const env = { GPUFAAS_HOME: join(folder, 'nobody') };
+    await expect(run(['invoke', 'echo', '-d', 'x', '--no-start'], { env })).resolves.toMatchObject({ code: 4 });
+    expect(existsSync(env.GPUFAAS_HOME)).toBe(false);
+  });
+});
+
+describe('deploy', () => {
+  it('uploads the folder and says what to do next', async () => {
+    mkdirSync(join(folder, 'echo'), { recursive: true });
+    writeFileSync(join(folder, 'echo', 'function.yaml'), 'name: echo\nhandler: handler.ts\nsample: s.txt\n');
+    writeFileSync(join(folder, 'echo', 'handler.ts'), '// handler');
+    writeFileSync(join(folder, 'echo', 's.txt'), 'hello');
+    const { code, stdout, stderr } = await run(['deploy', 'echo']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('echo version 2 serves at');
+    expect(stderr).toContain('`gpufaas invoke echo -f echo/s.txt`');
+    expect([...daemon.uploaded.keys()].toSorted()).toEqual(['function.yaml', 'handler.ts', 's.txt']);
+  });
+
+  it('gives the result of the contract with --json', async () => {
+    const { stdout, stderr } = await run(['deploy', 'echo', '--json']);
+    expect(stderr).toBe('');
+    expect(JSON.parse(stdout)).toMatchObject({
+      name: 'echo',
+      version: 2,
+      url: expect.stringContaining('/function/echo'),
+      models: [{ name: 'model', sha256: expect.any(String), bytes: 1000, loadMs: 412, runMs: 9, memoryBytes: 2e7 }],
+    });
+  });
+
+  it('hands on why it was refused', async () => {
+    daemon.answers.set('POST /api/v1/functions', (response) =>
+      problem(response, 400, 'BAD_MANIFEST', 'No name.', ['Add one.']),
+    );
+    const { code, stdout } = await run(['deploy', 'echo', '--json']);
+    expect(code).toBe(2);
+    expect(JSON.parse(stdout)).toEqual({
+      error: { code: 'BAD_MANIFEST', message: 'No name.', suggestions: ['Add one.'] },
+    });
+  });
+});
+
+describe('every other command', () => {
+  it.each([
+    [['ls'], [{ name: 'echo', version: 2, status: 'ready', models: ['model'], invocations: 7 }]],
+    [['ps'], { devices: [{ id: 'cpu:0', resident: [{ model: 'model', pinned: true }] }] }],
+    [['devices'], [{ id: 'cpu:0', kind: 'cpu' }]],
+    [['status'], { status: 'ready', policy: 'lalbo3', url: expect.stringMatching(/^http/), uptimeMs: 1000 }],
+    [['describe', 'echo'], { name: 'echo', versions: [{ version: 2 }] }],
+    [['rm', 'echo'], { name: 'echo', removed: true }],
+    [['load', 'echo'], { devices: [{ id: 'cpu:0' }] }],
+    [['unload', 'echo'], { devices: [{ id: 'cpu:0' }] }],
+    [['pin', 'echo'], { devices: [{ id: 'cpu:0' }] }],
+    [
+      ['logs', 'echo'],
+      [{ text: 'hello' }, { text: 'hello' }],
+    ],
+    [['explain', '0f3c'], { id: '0f3c', decisions: [{ reason: 'miss-most-free' }] }],
+    [['explain'], { id: '0f3c' }],
+    [['models', 'ls'], []],
+    [['config', 'list'], expect.arrayContaining([{ name: 'devices', value: null, source: 'default' }])],
+  ])('%j prints data and nothing else with --json, words without it', async (args, expected) => {
+    const json = await run([...args, '--json']);
+    const words = await run(args);
+    expect(json).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(json.stdout)).toMatchObject(expected);
+    expect(words.code).toBe(0);
+    expect(`${words.stdout}${words.stderr}`).not.toMatch(/undefined|NaN|\[object/);
+  });
+
+  it.each(['describe', 'rm', 'load', 'unload', 'pin', 'logs', 'rollback'])(
+    '%s exits 3 for an unknown function',
+    async (name) => {
+      const { code, stdout } = await run([name, 'ecco', '--json']);
+      expect(JSON.parse(stdout)).toMatchObject({ error: { code: expect.stringContaining('NOT_FOUND') } });
+      expect(code).toBe(3);
+    },
+  );
+
+  it.each([['ls'], ['ps'], ['status'], ['down'], ['describe', 'x'], ['logs', 'x'], ['models', 'ls']])(
+    '%s exits 4 without a daemon and says how to start one',
+    async (...args) => {
+      const { code, stdout, stderr } = await run(args, { env: { GPUFAAS_HOME: join(folder, 'nobody') } });
+      expect({ code, stdout }).toEqual({ code: 4, stdout: '' });
+      expect(stderr).toBe('Error: No gpufaas daemon is running.\n→ Start one with `gpufaas up`.\n');
+    },
+  );
+
+  it('is not fooled by a daemon file whose port belongs to somebody else now', async () => {
+    const home = join(folder, 'stale');
+    mkdirSync(home, { recursive: true });
+    writeFileSync(join(home, 'daemon.json'), JSON.stringify({ pid: 1, url: daemon.url, version: '0.1.0' }));
+    await expect(run(['ls'], { env: { GPUFAAS_HOME: home } })).resolves.toMatchObject({ code: 4 });
+  });
+});
+
+describe('usage errors', () => {
+  it.each([
+    [['lss'], 'Did you mean `gpufaas ls`?'],
+    [['config', 'gte'], 'Did you mean `gpufaas config get`?'],
+    [['ls', 'extra'], 'takes no "extra"'],
+    [['invoke'], 'FN is missing'],
+    [['invoke', 'echo', '--heder', 'x'], 'Did you mean --header?'],
+    [['invoke', 'echo', '-d', 'x', '-f', 'y'], '--data'],
+    [['deploy', '.', '--name', 'No!'], "can't be the name of a function"],
+    [['up', '--port', '99999'], 'is not a port'],
+    [['--frobnicate'], 'is not a command'],
+    [['rollback', 'echo', 'second'], 'second'],
+  ])('%j exits 2 and helps', async (args, hint) => {
+    const { code, stdout, stderr } = await run(args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(hint);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(2);
+  });
+
+  it('are small and clean as JSON', async () => {
+    const { code, stdout } = await run(['invoke', '--json']);
+    expect(code).toBe(2);
+    const { error } = JSON.parse(stdout);
+    expect(Object.keys(error)).toEqual(['code', 'message', 'suggestions']);
+    expect(error.code).toBe('USAGE');
+    expect(stdout.length).toBeLessThan(500);
+  });
+
+  it('come with a stack trace only when it is asked for', async () => {
+    const plain = await run(['ls'], { env: { GPUFAAS_URL: 'ftp://x' } });
+    const debug = await run(['ls'], { env: { GPUFAAS_URL: 'ftp://x', GPUFAAS_DEBUG: '1' } });
+    expect(plain.stderr).not.toContain('    at ');
+    expect(debug.stderr).toContain('    at ');
+  });
+});
+
+describe('init', () => {
+  it('makes a function of its own from a template, once', async () => {
+    const list = JSON.parse((await run(['init', '--list', '--json'])).stdout) as { name: string }[];
+    const template = list[0]!.name;
+    const made = await run(['init', 'my-own', '--template', template, '--json']);
+    expect(JSON.parse(made.stdout)).toMatchObject({ name: 'my-own', template });
+    expect(readFileSync(join(folder, 'my-own', 'function.yaml'), 'utf8')).toMatch(/^name: my-own$/m);
+    await expect(run(['init', 'my-own', '--template', template])).resolves.toMatchObject({ code: 1 });
+  });
+
+  it('asks nothing without a terminal, and leaves nothing when it refuses', async () => {
+    await expect(run(['init', 'some-name'])).resolves.toMatchObject({ code: 2 });
+    await expect(run(['init', '../up', '--template', 'digits'])).resolves.toMatchObject({ code: 2 });
+    await expect(run(['init', 'x', '--template', 'digts'])).resolves.toMatchObject({ code: 2 });
+    expect(existsSync(join(folder, 'x'))).toBe(false);
+  });
+});
