@@ -37,6 +37,7 @@ export class Trainer {
   static async create(network: Network, loss: Loss, threads = 1): Promise<Trainer> {
     const session = await InferenceSession.create(trainingGraph(network, loss), {
       intraOpNumThreads: threads,
+      logSeverityLevel: 3,
       extra: { session: { intra_op: { allow_spinning: '0' } } },
     });
     return new Trainer(network, session);
