@@ -36,7 +36,7 @@ export interface JsonPoolOptions {
   readonly maxQueued: number;
   /** A job that takes longer is ended with TIMEOUT. */
   readonly timeoutMs: number;
-  /** Heap of one thread; a body that needs more is BODY_TOO_LARGE. */
+  /** Heap of one thread; more than what the decoder lets a body unfold to. */
   readonly heapMegabytes: number;
 }
 
@@ -179,14 +179,8 @@ function whole(view: Uint8Array): Uint8Array<ArrayBuffer> {
 
 const closed = (): GpufaasError => new GpufaasError('DRAINING', 'The daemon is shutting down.');
 
-function threadFailure(error: Error | undefined): GpufaasError {
-  if (error !== undefined && 'code' in error && error.code === 'ERR_WORKER_OUT_OF_MEMORY') {
-    return new GpufaasError('BODY_TOO_LARGE', 'The JSON needs too much memory to parse.', {
-      suggestions: ['Send the tensors as binary data.'],
-    });
-  }
-  return new GpufaasError('INTERNAL', 'A JSON thread ended early.', { cause: error });
-}
+const threadFailure = (error: Error | undefined): GpufaasError =>
+  new GpufaasError('INTERNAL', 'A JSON thread ended early.', { cause: error });
 
 function failure(reply: JsonReply): GpufaasError {
   if (reply.ok) return new GpufaasError('INTERNAL', 'A JSON thread answered something else.');

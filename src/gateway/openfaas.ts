@@ -47,7 +47,8 @@ export function registerOpenFaas(app: FastifyInstance, context: GatewayContext):
     return reply.code(202).send();
   });
   for (const method of ['post', 'put'] as const) {
-    app[method]('/system/functions', change, () => {
+    // Changes nothing, so it tells everybody.
+    app[method]('/system/functions', call, () => {
       throw new GpufaasError('NOT_IMPLEMENTED', 'gpufaas runs no container images.', {
         suggestions: ['Put a function.yaml beside your model and run "gpufaas deploy"; "gpufaas init" makes a start.'],
       });

@@ -1,6 +1,7 @@
 // The gateway: one fastify instance with every surface on it. Decides here, once for all, who may come in, how errors
 // look on which surface, and what slow or broken connections may cost.
 
+import { METHODS } from 'node:http';
 import type { Socket } from 'node:net';
 import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -70,6 +71,10 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     frameworkErrors: (error, request, reply) => answerError(context, error, request, reply),
     exposeHeadRoutes: true,
   });
+  // A function may be called with any method there is.
+  for (const method of METHODS) {
+    if (method !== 'CONNECT' && !app.supportedMethods.includes(method)) app.addHttpMethod(method, { hasBody: true });
+  }
   const methods = new MethodTable();
   app.addHook('onRoute', (route) => methods.add(route.method, route.url));
   app.addHook('onRequest', (request, _reply, done) => {

@@ -4,6 +4,7 @@
 import { isUtf8 } from 'node:buffer';
 import { GpufaasError } from '../../errors.ts';
 import type { Datatype, Tensor } from '../../tensors.ts';
+import { floatsToText } from './float-text.ts';
 
 type NumberArray =
   | Uint8Array
@@ -138,14 +139,14 @@ export function jsonFromTensor(tensor: Tensor): string {
   if (datatype === 'BOOL') return Array.from(tensor.data, (byte) => byte !== 0).join(',');
   const Type = isBig(datatype) ? BIG_ARRAYS[datatype] : ARRAYS[datatype];
   // The bytes may start anywhere in a larger buffer; a typed array needs them aligned.
-  const data = tensor.data.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? tensor.data : tensor.data.slice();
+  const data = tensor.data.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? tensor.data : new Uint8Array(tensor.data);
   const values = new Type(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength / Type.BYTES_PER_ELEMENT);
   if (datatype === 'FP32' || datatype === 'FP64') {
     for (const value of values as Float64Array) {
       if (!Number.isFinite(value)) throw needsBinary(`Output "${name}" holds ${value}, which JSON can't express.`);
     }
   }
-  return values.join(',');
+  return values instanceof Float32Array ? floatsToText(values) : values.join(',');
 }
 
 function jsonFromStrings(tensor: Tensor): string {
