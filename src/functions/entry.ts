@@ -13,7 +13,9 @@ process.on('SIGINT', () => undefined);
 
 // The permission model does not cover signals; a handler has nobody to send one to.
 process.kill = () => {
-  throw new GpufaasError('HANDLER_ERROR', 'The handler tried to signal a process, which a handler may not.');
+  throw new GpufaasError('HANDLER_ERROR', 'The handler tried to signal a process, which a handler may not.', {
+    suggestions: ['To give up a call, throw an error.'],
+  });
 };
 
 let server: CallServer | undefined;
