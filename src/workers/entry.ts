@@ -96,6 +96,7 @@ function memory(): Extract<FromWorker, { type: 'measured' }>['memory'] {
     emptyRssBytes,
     deviceTotalBytes: device?.totalBytes ?? null,
     deviceFreeBytes: device?.freeBytes ?? null,
+    settled: residents.settled,
   };
 }
 

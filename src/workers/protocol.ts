@@ -35,6 +35,8 @@ export interface WorkerMemory {
   readonly emptyRssBytes: number;
   readonly deviceTotalBytes: number | null;
   readonly deviceFreeBytes: number | null;
+  /** No thread is about to start: what is measured now is what stays. */
+  readonly settled: boolean;
 }
 
 /** What the daemon asks. `call` numbers the answers; a run's tensors are the parts of its frame. */

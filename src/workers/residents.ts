@@ -22,6 +22,7 @@ export class Residents {
   readonly #startHost: StartHost;
   readonly #resident = new Map<string, Resident>();
   #spare: Promise<ModelHost> | undefined;
+  #spareWarm = false;
   #memoryTail: Promise<unknown> = Promise.resolve();
   #refill: NodeJS.Timeout | undefined;
 
@@ -34,14 +35,24 @@ export class Residents {
     await this.#ensureSpare();
   }
 
+  /** True if an empty host stands ready. */
+  get settled(): boolean {
+    return this.#spareWarm;
+  }
+
   #ensureSpare(): Promise<ModelHost> {
     if (this.#spare === undefined) {
       const spare = this.#startHost();
       this.#spare = spare;
-      // A host that does not start is not kept: the next load tries again.
-      spare.catch(() => {
-        if (this.#spare === spare) this.#spare = undefined;
-      });
+      spare.then(
+        () => {
+          if (this.#spare === spare) this.#spareWarm = true;
+        },
+        () => {
+          // A host that does not start is not kept: the next load tries again.
+          if (this.#spare === spare) this.#spare = undefined;
+        },
+      );
     }
     return this.#spare;
   }
@@ -51,6 +62,19 @@ export class Residents {
     clearTimeout(this.#refill);
     this.#refill = setTimeout(() => void this.#ensureSpare().catch(() => undefined), 100);
     this.#refill.unref();
+  }
+
+  #takeSpare(): void {
+    this.#spare = undefined;
+    this.#spareWarm = false;
+  }
+
+  /** An empty host becomes the spare, or ends if there is one. */
+  async #keep(host: ModelHost): Promise<void> {
+    if (this.#spare !== undefined) return host.end();
+    clearTimeout(this.#refill);
+    this.#spare = Promise.resolve(host);
+    this.#spareWarm = true;
   }
 
   #inOrder<T>(task: () => Promise<T>): Promise<T> {
@@ -63,7 +87,7 @@ export class Residents {
     return this.#inOrder(async () => {
       if (this.#resident.has(model.id)) throw new GpufaasError('INTERNAL', 'The model is resident already.');
       const host = await this.#ensureSpare();
-      this.#spare = undefined;
+      this.#takeSpare();
       const beforeBytes = rssBytes();
       try {
         const { loadMs, inputs, outputs } = await host.load(model);
@@ -72,10 +96,10 @@ export class Residents {
         const measuredBytes = model.prepared || model.emulation ? null : Math.max(0, rssBytes() - beforeBytes);
         return { loadMs, measuredBytes: model.emulation?.memoryBytes ?? measuredBytes, inputs, outputs };
       } catch (error) {
-        this.#spare ??= Promise.resolve(host);
+        await this.#keep(host);
         throw error;
       } finally {
-        this.#refillSoon();
+        if (this.#spare === undefined) this.#refillSoon();
       }
     });
   }
@@ -89,12 +113,7 @@ export class Residents {
       await Promise.allSettled(resident.runs);
       const beforeBytes = rssBytes();
       await resident.host.release();
-      if (this.#spare === undefined) {
-        clearTimeout(this.#refill);
-        this.#spare = Promise.resolve(resident.host);
-      } else {
-        await resident.host.end();
-      }
+      await this.#keep(resident.host);
       return { evictMs: performance.now() - startMs, releasedBytes: Math.max(0, beforeBytes - rssBytes()) };
     });
   }
@@ -116,7 +135,7 @@ export class Residents {
     await Promise.all([...this.#resident.keys()].map((modelId) => this.evict(modelId)));
     clearTimeout(this.#refill);
     const spare = this.#spare;
-    this.#spare = undefined;
+    this.#takeSpare();
     await spare?.then(
       (host) => host.end(),
       () => undefined,

@@ -180,8 +180,8 @@ class ProcessRunner implements DeviceRunner {
   }
 
   async measure(): Promise<DeviceMeasurement> {
-    const { rssBytes, emptyRssBytes, deviceTotalBytes, deviceFreeBytes } = await this.#worker().measure();
-    return { processRssBytes: rssBytes, emptyRssBytes, deviceTotalBytes, deviceFreeBytes };
+    const { rssBytes, ...rest } = await this.#worker().measure();
+    return { processRssBytes: rssBytes, ...rest };
   }
 
   async stop(force = false): Promise<void> {

@@ -55,6 +55,8 @@ export interface DeviceMeasurement {
   /** The device's own memory, where it has one (CUDA). */
   readonly deviceTotalBytes: number | null;
   readonly deviceFreeBytes: number | null;
+  /** False shortly after a load, while the worker still starts what the next load will need. */
+  readonly settled?: boolean;
 }
 
 export type RunnerState = 'starting' | 'ready' | 'restarting' | 'unplugged' | 'failed' | 'stopped';

@@ -17,6 +17,7 @@ import {
   type WorkerConfig,
   type WorkerMemory,
 } from './protocol.ts';
+import { nativeEnvironment, nodeCommand } from './native-process.ts';
 import { type Channel, CHANNEL_FD, openChannel } from './transport.ts';
 import type { EvictResult, LoadableModel, LoadResult, RunResult } from './types.ts';
 
@@ -42,28 +43,11 @@ export interface ProcessEvents {
 const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url));
 const STDERR_KEPT = 4096;
 
-function environmentOf(config: WorkerConfig, extra: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-  const environment: NodeJS.ProcessEnv = {
-    ...process.env,
-    ORT_DISABLE_TELEMETRY: '1',
-    // glibc gives freed memory back from 128 KiB on, so that an eviction is one for the machine too.
-    MALLOC_TRIM_THRESHOLD_: '131072',
-    ...extra,
-    [WORKER_VARIABLE]: JSON.stringify(config),
-  };
-  for (const name of ['GPUFAAS_TOKEN', 'NODE_OPTIONS', 'NODE_CHANNEL_FD']) delete environment[name];
-  return environment;
-}
-
 function start(config: WorkerConfig, options: ProcessOptions): ChildProcess {
-  const node = [process.execPath, '--disable-warning=ExperimentalWarning', ENTRY];
-  const limited = options.dataLimitBytes !== undefined && process.platform !== 'win32';
-  const command = limited
-    ? ['/bin/sh', '-c', `ulimit -d ${Math.floor(options.dataLimitBytes! / 1024)} && exec "$@"`, 'sh', ...node]
-    : node;
-  return spawn(command[0]!, command.slice(1), {
+  const [command, ...parameters] = nodeCommand([ENTRY], options.dataLimitBytes);
+  return spawn(command, parameters, {
     stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-    env: environmentOf(config, options.environment),
+    env: nativeEnvironment({ ...options.environment, [WORKER_VARIABLE]: JSON.stringify(config) }),
     windowsHide: true,
   });
 }

@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import type { Device } from '../../devices/types.ts';
 import { GpufaasError } from '../../errors.ts';
 import type { Tensor } from '../../tensors.ts';
+import { ARTEFACT_FILE } from '../artefact-file.ts';
 import { checkInputs, type InputSpec } from '../check-inputs.ts';
 import type { LoadableModel } from '../types.ts';
 import type { Backend, LoadedModel } from './backend.ts';
@@ -19,9 +20,6 @@ export interface ProviderOptions {
   readonly executionProviders: Session.SessionOptions['executionProviders'];
   readonly extra?: ExtraOptions;
 }
-
-/** The name of the file beside a prepared model that says how it wants to be loaded. */
-export const ARTEFACT_FILE = 'artefact.json';
 
 /** The session options of a device: its threads, no spinning, no arena, its provider. */
 export function deviceOptions(device: Device, provider: ProviderOptions): Session.SessionOptions {
@@ -37,21 +35,26 @@ export function deviceOptions(device: Device, provider: ProviderOptions): Sessio
   };
 }
 
-/** How a prepared model is loaded: never optimised again, its weights mapped unless the artefact asks for prepacking. */
-async function preparedOptions(path: string): Promise<Session.SessionOptions> {
-  let prepack = false;
+interface Loading {
+  readonly path: string;
+  readonly options: Session.SessionOptions;
+}
+
+/**
+ * How a model is loaded. A prepared one is never optimised again and its weights are mapped, unless its artefact asks for
+ * prepacking; only the CPU can use it, other devices load the original.
+ */
+async function loadingOf(model: LoadableModel, device: Device): Promise<Loading> {
+  if (!model.prepared) return { path: model.path, options: {} };
+  let artefact: { readonly mode?: string; readonly original?: string } = {};
   try {
-    const artefact = JSON.parse(await readFile(join(dirname(path), ARTEFACT_FILE), 'utf8')) as {
-      readonly mode?: string;
-    };
-    prepack = artefact.mode === 'prepacked';
+    artefact = JSON.parse(await readFile(join(dirname(model.path), ARTEFACT_FILE), 'utf8')) as typeof artefact;
   } catch {
     // Without the file beside it, mapped is right: it is only ever slower, never wrong.
   }
-  return {
-    graphOptimizationLevel: 'disabled',
-    extra: { session: prepack ? {} : { disable_prepacking: '1' } },
-  };
+  if (device.kind !== 'cpu' && artefact.original !== undefined) return { path: artefact.original, options: {} };
+  const session = artefact.mode === 'prepacked' ? {} : { disable_prepacking: '1' };
+  return { path: model.path, options: { graphOptimizationLevel: 'disabled', extra: { session } } };
 }
 
 function withAnyRank(spec: InputSpec, declared: readonly InputSpec[]): InputSpec {
@@ -97,14 +100,11 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
       }
     },
     async load(model) {
-      const options = mergeSessionOptions(
-        base,
-        model.prepared ? await preparedOptions(model.path) : {},
-        model.sessionOptions ?? {},
-      );
+      const { path, options } = await loadingOf(model, device);
+      const merged = mergeSessionOptions(base, options, model.sessionOptions ?? {});
       let session: Session;
       try {
-        session = await InferenceSession.create(model.path, options);
+        session = await InferenceSession.create(path, merged);
       } catch (error) {
         throw translateOrtError(error, 'load');
       }

@@ -1,0 +1,128 @@
+// Prepared models on disk: one folder each, named by everything its content depends on, published whole by one rename and
+// never changed after. A worker maps the weights, so a file that changed under it could change its answers.
+
+import { createHash, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { runtimeFolder } from '../devices/cuda-libraries.ts';
+import { ARTEFACT_FILE } from '../workers/artefact-file.ts';
+
+/** What a prepared model depends on. */
+export interface ArtefactKey {
+  readonly model: string;
+  readonly runtime: string;
+  readonly processor: string;
+  readonly provider: string;
+  readonly sessionOptions: Readonly<Record<string, unknown>>;
+  /** Raised when the way we prepare changes. */
+  readonly format: 1;
+}
+
+/** How a prepared model is to be loaded, written beside it. */
+export interface ArtefactRecord {
+  readonly mode: 'mapped' | 'prepacked';
+  /** The file it was made from, for devices that can't use it. */
+  readonly original: string;
+  readonly key: ArtefactKey;
+}
+
+const TEMPORARY = '.preparing-';
+export const MODEL_FILE = 'model.onnx';
+export const WEIGHTS_FILE = 'weights.bin';
+
+/** The processor's instruction sets: optimised graphs use what they find. */
+function processorFeatures(): string {
+  try {
+    const flags = /^(?:flags|Features)\s*:\s*(.+)$/m.exec(readFileSync('/proc/cpuinfo', 'utf8'))?.[1];
+    if (flags !== undefined)
+      return createHash('sha256').update(flags.split(' ').sort().join(' ')).digest('hex').slice(0, 16);
+  } catch {
+    // Not Linux: the model's name stands for its features.
+  }
+  return `${process.arch} ${cpus()[0]?.model ?? ''}`;
+}
+
+function runtimeVersion(): string {
+  const { version } = JSON.parse(readFileSync(join(runtimeFolder(), 'package.json'), 'utf8')) as {
+    readonly version: string;
+  };
+  return version;
+}
+
+/** The key of a model on this machine's CPU, with the runtime that is installed now. */
+export function artefactKey(model: string, sessionOptions: Readonly<Record<string, unknown>> = {}): ArtefactKey {
+  return {
+    model,
+    runtime: runtimeVersion(),
+    processor: processorFeatures(),
+    provider: 'cpu',
+    sessionOptions,
+    format: 1,
+  };
+}
+
+function folderName(key: ArtefactKey): string {
+  return `${key.model.slice(0, 16)}-${createHash('sha256').update(JSON.stringify(key)).digest('hex').slice(0, 32)}`;
+}
+
+/** The published artefact of a key inside `folder`, as the path to load; null if there is none. */
+export async function findArtefact(folder: string, key: ArtefactKey): Promise<string | null> {
+  const place = join(folder, folderName(key));
+  try {
+    await readFile(join(place, ARTEFACT_FILE));
+    return join(place, MODEL_FILE);
+  } catch {
+    return null;
+  }
+}
+
+/** False if a prepared path was made for another runtime or processor than this machine has now, or is gone. */
+export function isCurrent(preparedPath: string): boolean {
+  try {
+    const { key } = JSON.parse(readFileSync(join(dirname(preparedPath), ARTEFACT_FILE), 'utf8')) as ArtefactRecord;
+    const now = artefactKey(key.model, key.sessionOptions);
+    return JSON.stringify(now) === JSON.stringify(key) && existsSync(preparedPath);
+  } catch {
+    return false;
+  }
+}
+
+/** A folder to prepare in, beside where it will be published. */
+export async function newStaging(folder: string): Promise<string> {
+  const staging = join(folder, `${TEMPORARY}${process.pid}-${randomUUID()}`);
+  await mkdir(staging, { recursive: true, mode: 0o700 });
+  return staging;
+}
+
+/** Makes a staged artefact visible under its key, whole; gives the path to load. */
+export async function publishArtefact(folder: string, staging: string, record: ArtefactRecord): Promise<string> {
+  await writeFile(join(staging, ARTEFACT_FILE), JSON.stringify(record), { mode: 0o600 });
+  const place = join(folder, folderName(record.key));
+  try {
+    await rename(staging, place);
+  } catch (error) {
+    // Somebody else prepared the same at the same moment: theirs is as good.
+    if ((await findArtefact(folder, record.key)) === null) throw error;
+    await rm(staging, { recursive: true, force: true });
+  }
+  return join(place, MODEL_FILE);
+}
+
+/** Bytes of the files of a staged artefact. */
+export async function stagedBytes(staging: string): Promise<number> {
+  let total = 0;
+  for (const name of await readdir(staging)) total += (await stat(join(staging, name))).size;
+  return total;
+}
+
+/** Removes what killed processes left half-prepared, and artefacts of models that are not in `models`. */
+export async function clearArtefacts(folder: string, models: ReadonlySet<string>): Promise<void> {
+  const kept = new Set(Array.from(models, (model) => model.slice(0, 16)));
+  for (const name of await readdir(folder).catch(() => [])) {
+    const ours = name.startsWith(TEMPORARY) || /^[0-9a-f]{16}-[0-9a-f]{32}$/.test(name);
+    if (!ours || kept.has(name.slice(0, 16))) continue;
+    await rm(join(folder, name), { recursive: true, force: true });
+  }
+}

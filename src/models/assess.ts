@@ -1,0 +1,213 @@
+// What happens to a model at deploy: prepared, measured in every way it could be loaded, and the best way kept. Everything
+// that could go wrong with somebody's file goes wrong in throwaway processes.
+
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Device } from '../devices/types.ts';
+import { freeMemory } from '../devices/host-memory.ts';
+import { GpufaasError } from '../errors.ts';
+import type { LoadableModel } from '../workers/types.ts';
+import { artefactKey, MODEL_FILE, newStaging, publishArtefact, stagedBytes } from './artefact.ts';
+import { prepareModel } from './prepare.ts';
+import { measureLoaded, type Measurement, PROFILE_LIMIT_MS, type ProfileOptions, profileModel } from './profile.ts';
+import { largestDifference } from './sample-inputs.ts';
+import { type Trial, withTrial } from './trial.ts';
+import type { ModelProfile, StoredModel } from './types.ts';
+
+/** What assessing needs to know. */
+export interface AssessOptions extends ProfileOptions {
+  /** Where prepared models are kept; made if it is not there. */
+  readonly folder: string;
+  /** What the measurements are for. An emulated device is stood in for by the CPU. */
+  readonly device: Device;
+  readonly sessionOptions?: Readonly<Record<string, unknown>>;
+  /** The longest the preparation may take (default 60,000). */
+  readonly prepareLimitMs?: number;
+  readonly report?: (message: string) => void;
+}
+
+/** How a model will be loaded, and what that costs. */
+export interface Assessment {
+  readonly profile: ModelProfile;
+  /** The prepared file to load instead of the original; null: load the original. */
+  readonly preparedPath: string | null;
+  readonly mode: 'original' | 'mapped' | 'prepacked';
+}
+
+const PREPARE_LIMIT_MS = 60_000;
+/** Ways of loading that are resident side by side while they are compared. */
+const COPIES = 3;
+/** A load that is slower is worth it if it pays within this many runs. */
+const RUNS_PER_LOAD = 100;
+/** Run times closer than this are the same. */
+const NOTICEABLE = 0.05;
+/** The largest |difference| / max(1, |y|) between a prepared model and its original. */
+const TOLERANCE = 1e-4;
+/** A prepared model may be larger than its original by this factor, and this much: constants fold. */
+const LARGEST_FACTOR = 2;
+const LARGEST_EXTRA_BYTES = 16e6;
+/** Shares of the limit after which measuring alone and comparing end. */
+const ALONE_SHARE = 0.4;
+const RACE_SHARE = 0.7;
+const RACE_ROUNDS = 15;
+const LEAST_ROUNDS = 3;
+
+/**
+ * Prepares and measures a stored model. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`), TIMEOUT, CANCELLED; whatever it
+ * throws, nothing of it is left.
+ */
+export async function assessModel(stored: StoredModel, options: AssessOptions): Promise<Assessment> {
+  const { report } = options;
+  const device: Device = options.device.kind === 'emulated' ? { ...options.device, kind: 'cpu' } : options.device;
+  const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
+  if (device.kind !== 'cpu') {
+    report?.('Measuring the model');
+    return { profile: profileOf(await profileModel(original, device, options)), preparedPath: null, mode: 'original' };
+  }
+  const staging = await newStaging(options.folder);
+  try {
+    report?.('Preparing the model');
+    const prepared = await stage(stored, staging, device, options);
+    report?.('Measuring the model');
+    if (prepared) return await compare(stored, original, staging, device, options);
+    return { profile: profileOf(await profileModel(original, device, options)), preparedPath: null, mode: 'original' };
+  } finally {
+    await rm(staging, { recursive: true, force: true });
+  }
+}
+
+function loadable(
+  stored: StoredModel,
+  id: string,
+  path: string,
+  prepared: boolean,
+  sessionOptions: Readonly<Record<string, unknown>> = {},
+): LoadableModel {
+  return { id, path, prepared, sessionOptions, inputs: stored.inputs, outputs: stored.outputs };
+}
+
+/** The measured figures alone, rounded to what they are good for. */
+function profileOf({ loadMs, runMs, memoryBytes, runMsByRows, device }: Measurement): ModelProfile {
+  const round = (ms: number): number => Number(ms.toPrecision(4));
+  return {
+    loadMs: round(loadMs),
+    runMs: round(runMs),
+    memoryBytes,
+    ...(runMsByRows !== undefined && { runMsByRows: runMsByRows.map(round) }),
+    device,
+  };
+}
+
+/** True if a prepared model lies in the staging folder; false if preparing failed in a way that loading may not. */
+async function stage(stored: StoredModel, staging: string, device: Device, options: AssessOptions): Promise<boolean> {
+  const { budgetBytes, signal, sessionOptions = {} } = options;
+  try {
+    await prepareModel(
+      { source: stored.path, staging, device, sessionOptions },
+      { budgetBytes, limitMs: options.prepareLimitMs ?? PREPARE_LIMIT_MS, ...(signal && { signal }) },
+    );
+  } catch (error) {
+    // The disk may be full, or an operator can't be written: whether the model itself is bad, loading it will tell.
+    if (error instanceof GpufaasError && error.code === 'BAD_MODEL') return false;
+    throw error;
+  }
+  return (await stagedBytes(staging)) <= LARGEST_FACTOR * stored.bytes + LARGEST_EXTRA_BYTES;
+}
+
+interface Candidate {
+  readonly model: LoadableModel;
+  readonly loadMs: number;
+  readonly times: number[];
+}
+
+/** The prepared model measured alone, then in every way it could be loaded, in one worker; the best way is published. */
+async function compare(
+  stored: StoredModel,
+  original: LoadableModel,
+  staging: string,
+  device: Device,
+  options: AssessOptions,
+): Promise<Assessment> {
+  const { folder, sessionOptions = {} } = options;
+  const limitMs = options.limitMs ?? PROFILE_LIMIT_MS;
+  const startedMs = performance.now();
+  const mapped = loadable(stored, 'mapped', join(staging, MODEL_FILE), true, sessionOptions);
+  const prepacked = { ...mapped, id: 'prepacked', sessionOptions: withPrepacking(sessionOptions) };
+  return withTrial(device, { ...options, copies: COPIES, callLimitMs: limitMs }, async (trial) => {
+    const load = await trial.load(mapped);
+    const alone = await measureLoaded(trial, mapped.id, load, device, options, startedMs + limitMs * ALONE_SHARE);
+    const best = await race(
+      trial,
+      { model: mapped, loadMs: load.loadMs, times: [] },
+      [original, prepacked],
+      alone,
+      startedMs + limitMs * RACE_SHARE,
+    );
+    const measured =
+      best === mapped
+        ? alone
+        : await measureAgain(trial, best, [mapped, original, prepacked], device, options, startedMs + limitMs);
+    if (best === original) return { profile: profileOf(measured), preparedPath: null, mode: 'original' };
+    const mode = best === mapped ? 'mapped' : 'prepacked';
+    const key = artefactKey(stored.sha256, sessionOptions);
+    const preparedPath = await publishArtefact(folder, staging, { mode, original: stored.path, key });
+    return { profile: profileOf(measured), preparedPath, mode };
+  });
+}
+
+/** Runs of all candidates in turns, so that all see the same machine; gives the model to use. */
+async function race(
+  trial: Trial,
+  mapped: Candidate,
+  others: readonly [original: LoadableModel, prepacked: LoadableModel],
+  { sample, memoryBytes }: Measurement,
+  deadlineMs: number,
+): Promise<LoadableModel> {
+  if (sample === null || COPIES * memoryBytes > freeMemory() / 2) return mapped.model;
+  const candidates = [mapped];
+  for (const model of others) {
+    const { loadMs } = await trial.load(model);
+    const { outputs } = await trial.run(model.id, sample.inputs);
+    candidates.push({ model, loadMs, times: [] });
+    if (largestDifference(sample.outputs, outputs) <= TOLERANCE) continue;
+    // An optimisation changed the answers beyond rounding: the original's are the right ones.
+    return others[0];
+  }
+  for (let round = 0; round < RACE_ROUNDS; round++) {
+    if (round >= LEAST_ROUNDS && performance.now() > deadlineMs) break;
+    for (const { model, times } of candidates) times.push((await trial.run(model.id, sample.inputs)).runMs);
+  }
+  return choose(mapped, candidates[1]!, candidates[2]!);
+}
+
+/** Mapped loads fastest; another way is taken only if its runs are noticeably faster and soon repay the load. */
+function choose(mapped: Candidate, original: Candidate, prepacked: Candidate): LoadableModel {
+  let best = mapped;
+  for (const candidate of [prepacked, original]) {
+    // The fastest of the runs that took turns: what others do on the machine only ever adds to a run.
+    const bestMs = Math.min(...best.times);
+    const savedMs = bestMs - Math.min(...candidate.times);
+    const paysBack = savedMs * RUNS_PER_LOAD > candidate.loadMs - best.loadMs;
+    if (savedMs > NOTICEABLE * bestMs && paysBack) best = candidate;
+  }
+  return best.model;
+}
+
+/** Measures one way of loading with nothing else resident. */
+async function measureAgain(
+  trial: Trial,
+  model: LoadableModel,
+  resident: readonly LoadableModel[],
+  device: Device,
+  options: AssessOptions,
+  deadlineMs: number,
+): Promise<Measurement> {
+  for (const { id } of resident) await trial.evict(id);
+  return measureLoaded(trial, model.id, await trial.load(model), device, options, deadlineMs);
+}
+
+/** The options of a prepared model that is prepacked at its load. */
+function withPrepacking(sessionOptions: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const extra = (sessionOptions['extra'] ?? {}) as Record<string, Record<string, unknown>>;
+  return { ...sessionOptions, extra: { ...extra, session: { ...extra['session'], disable_prepacking: '0' } } };
+}
