@@ -12,6 +12,8 @@ export interface Home {
   readonly lockFile: string;
   readonly database: string;
   readonly models: string;
+  /** Models optimised ahead of time for this machine; can be made again. */
+  readonly prepared: string;
   readonly functions: string;
   readonly uploads: string;
   readonly logs: string;
@@ -29,6 +31,7 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
     lockFile: join(root, 'daemon.lock'),
     database: join(root, 'state.db'),
     models: join(root, 'models'),
+    prepared: join(root, 'prepared'),
     functions: join(root, 'functions'),
     uploads: join(root, 'uploads'),
     logs: join(root, 'logs'),
@@ -39,7 +42,7 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
 
 /** Creates the folders of a home, readable by its owner alone. */
 export function createHome(home: Home): void {
-  for (const folder of [home.root, home.models, home.functions, home.uploads, home.logs]) {
+  for (const folder of [home.root, home.models, home.prepared, home.functions, home.uploads, home.logs]) {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   }
 }

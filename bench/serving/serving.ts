@@ -75,7 +75,7 @@ async function hitOverhead(url: string) {
   const model = new OnnxModel({ name: 'wide' })
     .input('input', 'FP32', ['batch', 150_000])
     .output('output', 'FP32', ['batch', 1]);
-  model.integers('axes', [1]).node('ReduceMean', ['input', 'axes'], ['output'], { keepdims: { int: 1 } });
+  model.node('ReduceMean', ['input'], ['output'], { axes: { ints: [1] }, keepdims: { int: 1 } });
   const path = join(folder, 'wide.onnx');
   writeFileSync(path, model.encode());
   await deployModel(url, home, path, 'wide');

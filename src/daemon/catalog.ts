@@ -1,7 +1,6 @@
 // The functions as they serve at this moment, in memory: who serves which version, with which models, and which
 // models the scheduler therefore knows. Durable state lies in the store; this follows it.
 
-import { createHash } from 'node:crypto';
 import { GpufaasError } from '../errors.ts';
 import type { FunctionProcess, FunctionVersion, ManifestModel } from '../functions/types.ts';
 import type { ServedFunction } from '../gateway/platform.ts';
@@ -34,25 +33,20 @@ export interface Serving {
   readonly runs: Gate;
 }
 
-/** The scheduler's name for a model with these session options. */
-export function modelKey(sha256: string, sessionOptions: Readonly<Record<string, unknown>> | undefined): string {
-  if (sessionOptions === undefined || Object.keys(sessionOptions).length === 0) return sha256;
-  return `${sha256}+${createHash('sha256').update(JSON.stringify(sessionOptions)).digest('hex').slice(0, 12)}`;
-}
-
 /** Runs of one function under way for each handler call it may have at once. */
 const RUNS_PER_CALL = 16;
 
 /** Puts together what serves a version. */
 export function createServing(
   version: FunctionVersion,
+  /** By key. */
   models: ReadonlyMap<string, Model>,
   process: FunctionProcess | null,
 ): Serving {
   const { concurrency } = version.manifest;
   const serving = new Map<string, ServingModel>();
-  for (const [name, sha256] of Object.entries(version.models)) {
-    const model = models.get(sha256);
+  for (const [name, key] of Object.entries(version.models)) {
+    const model = models.get(key);
     if (model === undefined) {
       throw new GpufaasError(
         'MODEL_NOT_FOUND',
@@ -64,7 +58,7 @@ export function createServing(
     }
     const declared: ManifestModel | undefined = version.manifest.models[name];
     const sessionOptions = declared?.sessionOptions;
-    serving.set(name, { name, key: modelKey(sha256, sessionOptions), model, sessionOptions });
+    serving.set(name, { name, key, model, sessionOptions });
   }
   const runs = concurrency * RUNS_PER_CALL;
   return {

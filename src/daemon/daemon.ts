@@ -11,6 +11,8 @@ import { createFunctionProcess } from '../functions/process.ts';
 import { createSecretStore } from '../functions/secrets.ts';
 import { createGateway } from '../gateway/server.ts';
 import { createHome, type Home } from '../home.ts';
+import { clearArtefacts } from '../models/artefact.ts';
+import { assessModel } from '../models/assess.ts';
 import { createModelStore } from '../models/store.ts';
 import { createScheduler } from '../scheduling/scheduler.ts';
 import { openDatabase } from '../store/database.ts';
@@ -132,7 +134,22 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   });
   const modelStore = await createModelStore(home.models);
   const secrets = createSecretStore(home.secrets);
-  const library = new ModelLibrary({ store, modelStore, assess, fetch, clock });
+  const largestDevice = (): number => Math.max(...devices.map((device) => device.memoryBytes));
+  const library = new ModelLibrary({
+    store,
+    modelStore,
+    clock,
+    assess: (stored, sessionOptions, report, signal) =>
+      assessModel(stored, {
+        folder: home.prepared,
+        device: devices[0]!,
+        budgetBytes: largestDevice(),
+        report,
+        signal,
+        ...(sessionOptions === undefined ? {} : { sessionOptions }),
+      }),
+    fetch: () => Promise.reject(new GpufaasError('NOT_IMPLEMENTED', 'Models can not be fetched from addresses yet.')),
+  });
   let url = '';
   const deployments = new Deployments({
     home,
@@ -151,7 +168,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
         },
       ),
     installDependencies,
-    largestDevice: () => Math.max(...devices.map((device) => device.memoryBytes)),
+    largestDevice,
     url: () => url,
     onChange: (name, changed, change) => {
       log.info({ function: name, version: changed, change }, 'function changed');
@@ -167,6 +184,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   });
 
   await deployments.restore();
+  await clearArtefacts(home.prepared, new Set(store.models().map((model) => model.sha256)));
   undo.push(() => deployments.close());
   undo.push(() => dispatcher.close(true));
   await startDevices(devices, dispatcher, log);

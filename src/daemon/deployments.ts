@@ -18,18 +18,9 @@ import type { Model } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
 import { formatSize } from '../units.ts';
 import type { Calls } from './calls.ts';
+import { servableModels, type ModelIntake } from './model-library.ts';
 import { smokeTest } from './smoke-test.ts';
 import { canBatch, createServing, type Catalog, type Serving } from './catalog.ts';
-
-/** Brings a declared model into the store, prepared and profiled. */
-export interface ModelIntake {
-  obtain(
-    declared: ManifestModel,
-    place: { readonly folder: string; readonly name: string },
-    report: (step: DeployStep) => void,
-    signal: AbortSignal,
-  ): Promise<Model>;
-}
 
 export interface DeploymentsOptions {
   readonly home: Home;
@@ -125,7 +116,7 @@ export class Deployments {
     await removeUnfinishedPackages(home.uploads);
     await emptyFolder(home.uploads);
     await this.#removeStrayFolders();
-    const models = new Map(store.models().map((model) => [model.sha256, model]));
+    const models = servableModels(store);
     for (const row of store.functions()) {
       const version = store.versions(row.name).find((candidate) => candidate.version === row.servingVersion);
       if (version === undefined) continue;
@@ -173,7 +164,7 @@ export class Deployments {
       version: number,
       manifest,
       folder,
-      models: Object.fromEntries(Object.entries(models).map(([name, model]) => [name, model.sha256])),
+      models: Object.fromEntries(Object.entries(models).map(([name, model]) => [name, model.key])),
       createdAtMs: clock.wall(),
     };
     let candidate: Serving | null = null;
@@ -207,7 +198,7 @@ export class Deployments {
 
   /** A version ready to serve: its handler's process is up. */
   async #start(version: FunctionVersion): Promise<Serving> {
-    const models = new Map(this.#options.store.models().map((model) => [model.sha256, model]));
+    const models = servableModels(this.#options.store);
     const process = version.manifest.handler === null ? null : this.#options.createProcess(version);
     const serving = createServing(version, models, process);
     try {

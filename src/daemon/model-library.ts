@@ -1,15 +1,16 @@
 // The models of all functions: brought into the store, prepared and profiled once per content, listed, cleared away.
 
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import type { StoredModelSummary } from '../api/schemas.ts';
 import type { Clock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
 import type { ManifestModel } from '../functions/types.ts';
 import type { DeployStep } from '../gateway/platform.ts';
+import { isCurrent } from '../models/artefact.ts';
 import type { ModelStore } from '../models/store.ts';
 import type { Model, StoredModel } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
-import type { ModelIntake } from './deployments.ts';
 
 /** Prepares a stored model and measures what it costs; throws BAD_MODEL, DOES_NOT_FIT, TIMEOUT. */
 export type Assess = (
@@ -26,12 +27,28 @@ export type Fetch = (
   signal: AbortSignal,
 ) => Promise<StoredModel>;
 
+/** Brings a declared model into the store, prepared and profiled. */
+export interface ModelIntake {
+  obtain(
+    declared: ManifestModel,
+    place: { readonly folder: string; readonly name: string },
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<Model>;
+}
+
 export interface ModelLibraryOptions {
   readonly store: FunctionStore;
   readonly modelStore: ModelStore;
   readonly assess: Assess;
   readonly fetch: Fetch;
   readonly clock: Clock;
+}
+
+/** The scheduler's name for a model with these session options. */
+export function modelKey(sha256: string, sessionOptions: Readonly<Record<string, unknown>> | undefined): string {
+  if (sessionOptions === undefined || Object.keys(sessionOptions).length === 0) return sha256;
+  return `${sha256}+${createHash('sha256').update(JSON.stringify(sessionOptions)).digest('hex').slice(0, 12)}`;
 }
 
 export class ModelLibrary implements ModelIntake {
@@ -50,12 +67,14 @@ export class ModelLibrary implements ModelIntake {
     signal: AbortSignal,
   ): Promise<Model> {
     const stored = await this.#bringIn(declared, place, report, signal);
-    const known = this.#options.store.models().find((model) => model.sha256 === stored.sha256);
-    if (known !== undefined && known.path === stored.path) return known;
+    const key = modelKey(stored.sha256, declared.sessionOptions);
+    const known = this.#options.store.models().find((model) => model.key === key);
+    if (known !== undefined && known.path === stored.path && isServable(known)) return known;
     const tell = (message: string): void => report({ type: 'step', step: 'profile', message });
     const work = async (): Promise<Model> => {
       const model: Model = {
         ...stored,
+        key,
         ...(await this.#options.assess(stored, declared.sessionOptions, tell, signal)),
       };
       this.#options.store.saveModel(model);
@@ -97,7 +116,8 @@ export class ModelLibrary implements ModelIntake {
     const stored = await modelStore.list();
     return Promise.all(
       stored.map(async ({ sha256, bytes }) => {
-        const lastUsedMs = store.modelLastUsed(sha256) ?? (await modelStore.lastUsedMs(sha256));
+        const used = keysOf(store, sha256).map((key) => store.modelLastUsed(key) ?? 0);
+        const lastUsedMs = Math.max(0, ...used) || (await modelStore.lastUsedMs(sha256));
         return {
           sha256,
           bytes,
@@ -122,12 +142,7 @@ export class ModelLibrary implements ModelIntake {
     }
     const found = matching[0]!.sha256;
     await this.#options.modelStore.remove(found, this.#usersOf(found));
-    this.#options.store.removeModel(found);
-  }
-
-  /** Remembers when the models of a function were last used. */
-  touch(sha256s: Iterable<string>): void {
-    this.#options.store.touchModels(sha256s, this.#options.clock.wall());
+    for (const key of keysOf(this.#options.store, found)) this.#options.store.removeModel(key);
   }
 
   /** Functions with any version, serving or kept, that uses the model. */
@@ -136,6 +151,28 @@ export class ModelLibrary implements ModelIntake {
     return store
       .functions()
       .map((row) => row.name)
-      .filter((name) => store.versions(name).some((version) => Object.values(version.models).includes(sha256)));
+      .filter((name) =>
+        store.versions(name).some((version) => Object.values(version.models).some((key) => key.startsWith(sha256))),
+      );
   }
+}
+
+/** The keys under which a stored model is used. */
+function keysOf(store: FunctionStore, sha256: string): string[] {
+  return store
+    .models()
+    .filter((model) => model.sha256 === sha256)
+    .map((model) => model.key);
+}
+
+/** False if the prepared form was made for another runtime or processor, or is gone. */
+function isServable(model: Model): boolean {
+  return model.preparedPath === null || isCurrent(model.preparedPath);
+}
+
+/** What is known of all models, by key; a prepared form that no longer fits this machine is left out: the original serves. */
+export function servableModels(store: FunctionStore): Map<string, Model> {
+  return new Map(
+    store.models().map((model) => [model.key, isServable(model) ? model : { ...model, preparedPath: null }]),
+  );
 }

@@ -70,12 +70,13 @@ export class ResidencyKeeper {
         values.set(resident.model, Math.max(values.get(resident.model) ?? 0, value));
       }
     }
-    const residents = Array.from(values, ([sha256, value]) => ({ sha256, value }));
+    const residents = Array.from(values, ([key, value]) => ({ key, value }));
     const text = JSON.stringify(residents);
     if (text === this.#saved) return;
     this.#saved = text;
     try {
       this.#options.store.saveResidents(residents);
+      this.#options.store.touchModels(values.keys(), this.#options.clock.wall());
     } catch {
       // A full disk costs the memory of what was resident, nothing else.
     }

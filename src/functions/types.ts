@@ -34,7 +34,7 @@ export interface FunctionVersion {
   readonly manifest: Manifest;
   /** Absolute path of the unpacked, read-only folder. */
   readonly folder: string;
-  /** Model name in the manifest → sha256 in the store. */
+  /** Model name in the manifest → key of the model (its sha256, with a mark of the session options where there are any). */
   readonly models: Readonly<Record<string, string>>;
   readonly createdAtMs: number;
 }

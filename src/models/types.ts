@@ -29,6 +29,8 @@ export interface ModelProfile {
 
 /** A model as functions use it: stored, checked, prepared, profiled. */
 export interface Model extends StoredModel {
+  /** Under which the scheduler knows it: the sha256, with a mark of the session options where there are any. */
+  readonly key: string;
   readonly profile: ModelProfile;
   /** The prepared artefact, if one is used; else the original is loaded. */
   readonly preparedPath: string | null;

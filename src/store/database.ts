@@ -21,7 +21,7 @@ const MIGRATIONS: readonly string[] = [
      PRIMARY KEY (name, version)
    ) STRICT;
    CREATE TABLE models (
-     sha256 TEXT PRIMARY KEY,
+     key TEXT PRIMARY KEY,
      model TEXT NOT NULL,
      last_used_at INTEGER
    ) STRICT;
@@ -45,7 +45,7 @@ const MIGRATIONS: readonly string[] = [
    ) STRICT;
    CREATE INDEX logs_by_function ON logs (function, sequence);
    CREATE TABLE residents (
-     sha256 TEXT PRIMARY KEY,
+     key TEXT PRIMARY KEY,
      value REAL NOT NULL
    ) STRICT;`,
 ];

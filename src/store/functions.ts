@@ -29,12 +29,12 @@ export interface FunctionStore {
   remove(name: string): void;
   models(): Model[];
   saveModel(model: Model): void;
-  touchModels(sha256s: Iterable<string>, atMs: number): void;
-  modelLastUsed(sha256: string): number | null;
-  removeModel(sha256: string): void;
+  touchModels(keys: Iterable<string>, atMs: number): void;
+  modelLastUsed(key: string): number | null;
+  removeModel(key: string): void;
   /** The models that were resident, most valuable first. */
   residents(): string[];
-  saveResidents(residents: readonly { readonly sha256: string; readonly value: number }[]): void;
+  saveResidents(residents: readonly { readonly key: string; readonly value: number }[]): void;
 }
 
 export function createFunctionStore(database: DatabaseSync): FunctionStore {
@@ -57,15 +57,15 @@ export function createFunctionStore(database: DatabaseSync): FunctionStore {
   const deleteFunction = database.prepare('DELETE FROM functions WHERE name = ?');
   const deleteCount = database.prepare('DELETE FROM counts WHERE function = ?');
   const deleteLogs = database.prepare('DELETE FROM logs WHERE function = ?');
-  const allModels = database.prepare('SELECT model FROM models ORDER BY sha256');
+  const allModels = database.prepare('SELECT model FROM models ORDER BY key');
   const upsertModel = database.prepare(
-    'INSERT INTO models (sha256, model) VALUES (?, ?) ON CONFLICT (sha256) DO UPDATE SET model = excluded.model',
+    'INSERT INTO models (key, model) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET model = excluded.model',
   );
-  const touch = database.prepare('UPDATE models SET last_used_at = ? WHERE sha256 = ?');
-  const lastUsed = database.prepare('SELECT last_used_at FROM models WHERE sha256 = ?');
-  const deleteModel = database.prepare('DELETE FROM models WHERE sha256 = ?');
-  const allResidents = database.prepare('SELECT sha256 FROM residents ORDER BY value DESC, sha256');
-  const insertResident = database.prepare('INSERT OR REPLACE INTO residents (sha256, value) VALUES (?, ?)');
+  const touch = database.prepare('UPDATE models SET last_used_at = ? WHERE key = ?');
+  const lastUsed = database.prepare('SELECT last_used_at FROM models WHERE key = ?');
+  const deleteModel = database.prepare('DELETE FROM models WHERE key = ?');
+  const allResidents = database.prepare('SELECT key FROM residents ORDER BY value DESC, key');
+  const insertResident = database.prepare('INSERT OR REPLACE INTO residents (key, value) VALUES (?, ?)');
 
   return {
     functions: () =>
@@ -105,21 +105,21 @@ export function createFunctionStore(database: DatabaseSync): FunctionStore {
         deleteLogs.run(name);
       }),
     models: () => allModels.all().map((row) => JSON.parse(String(row['model'])) as Model),
-    saveModel: (model) => void inTransaction(database, () => upsertModel.run(model.sha256, JSON.stringify(model))),
-    touchModels: (sha256s, atMs) =>
+    saveModel: (model) => void inTransaction(database, () => upsertModel.run(model.key, JSON.stringify(model))),
+    touchModels: (keys, atMs) =>
       inTransaction(database, () => {
-        for (const sha256 of sha256s) touch.run(atMs, sha256);
+        for (const key of keys) touch.run(atMs, key);
       }),
-    modelLastUsed: (sha256) => {
-      const value = lastUsed.get(sha256)?.['last_used_at'];
+    modelLastUsed: (key) => {
+      const value = lastUsed.get(key)?.['last_used_at'];
       return value == null ? null : Number(value);
     },
-    removeModel: (sha256) => void inTransaction(database, () => deleteModel.run(sha256)),
-    residents: () => allResidents.all().map((row) => String(row['sha256'])),
+    removeModel: (key) => void inTransaction(database, () => deleteModel.run(key)),
+    residents: () => allResidents.all().map((row) => String(row['key'])),
     saveResidents: (residents) =>
       inTransaction(database, () => {
         database.exec('DELETE FROM residents');
-        for (const { sha256, value } of residents) insertResident.run(sha256, value);
+        for (const { key, value } of residents) insertResident.run(key, value);
       }),
   };
 }

@@ -79,8 +79,8 @@ describe('the function store', () => {
   it('gives the residents most valuable first', () => {
     const store = createFunctionStore(openDatabase(path));
     store.saveResidents([
-      { sha256: 'low', value: 1 },
-      { sha256: 'high', value: 9 },
+      { key: 'low', value: 1 },
+      { key: 'high', value: 9 },
     ]);
     expect(store.residents()).toEqual(['high', 'low']);
   });
