@@ -1,7 +1,7 @@
 // What a policy is: a name and a way to make an instance over a pool. An instance places waiting requests by the pool's
 // verbs; everything else (evictions on the way, local queues, failures, bounds) is the core's.
 
-import type { Pool, QueueWatcher } from './pool.ts';
+import type { Pool, PoolWatcher } from './pool.ts';
 import type { ModelState } from './state.ts';
 import type { SchedulerOptions } from './types.ts';
 
@@ -14,7 +14,7 @@ export interface Policy {
 }
 
 /** A policy at work on one pool. Only `place` may call the pool's verbs. */
-export interface PolicyInstance extends QueueWatcher {
+export interface PolicyInstance extends PoolWatcher {
   /** Dispatches, binds, loads or leaves waiting, as it sees fit, until nothing more is to be done at this instant. */
   place(nowMs: number): void;
   /** An invocation arrived that will probably run this model soon. */

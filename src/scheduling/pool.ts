@@ -13,12 +13,18 @@ import type { Decision, DecisionReason, DeviceId, ModelId, RequestId, SchedulerA
 
 type Rejection = Extract<SchedulerAction, { readonly type: 'reject' }>['code'];
 
-/** Told of every request that joins or leaves the global queue. */
-export interface QueueWatcher {
+/** Told of what the books of a policy may depend on. */
+export interface PoolWatcher {
   /** A request joined the global queue; `returned` if a failure put it back. */
   queued?(request: RequestState): void;
   /** A request left the global queue, whatever became of it. */
   left?(request: RequestState): void;
+  /** A load of the copy started. */
+  copyAdded?(copy: Copy): void;
+  /** The copy is gone: evicted, failed to load, or lost with its device. */
+  copyRemoved?(copy: Copy): void;
+  /** Something on the device ended, so that it may run or load now, or it was lost. */
+  deviceChanged?(device: DeviceState): void;
 }
 
 /** All state of one scheduler. Policies read it freely and change it only through the verbs. */
@@ -28,6 +34,8 @@ export class Pool {
   readonly models = new Map<ModelId, ModelState>();
   /** By index; lost devices keep their place. */
   readonly devices: DeviceState[] = [];
+  /** The policy lets loads go on beside runs where a device can do that; set once by the core. */
+  overlaps = false;
   readonly devicesById = new Map<DeviceId, DeviceState>();
   readonly requests = new Map<RequestId, RequestState>();
   readonly idle = new IdleDevices(this.devices);
@@ -40,7 +48,7 @@ export class Pool {
   /** Goes up when a model that fitted nowhere may fit now, or the other way round. */
   capacityVersion = 0;
   /** The policy's own books; set once by the core. */
-  watcher: QueueWatcher = {};
+  watcher: PoolWatcher = {};
 
   readonly #actions: SchedulerAction[] = [];
   readonly #explain: boolean;
@@ -57,8 +65,10 @@ export class Pool {
   constructor(options: { readonly explain?: boolean; readonly loadLanes?: number }) {
     this.#explain = options.explain ?? false;
     this.#loadLanes = options.loadLanes ?? Infinity;
-    this.residency = new Residency(this.idle, (copy, reason) =>
-      this.#actions.push({ type: 'evict', device: copy.device.id, model: copy.model.id, reason }),
+    this.residency = new Residency(
+      this.idle,
+      (copy, reason) => this.#actions.push({ type: 'evict', device: copy.device.id, model: copy.model.id, reason }),
+      (copy) => this.watcher.copyRemoved?.(copy),
     );
   }
 
@@ -222,12 +232,18 @@ export class Pool {
 
   /** Brings the lists of idle and of serving devices up to date after anything on the device ended. */
   settle(device: DeviceState): void {
+    this.#settle(device);
+    this.watcher.deviceChanged?.(device);
+  }
+
+  #settle(device: DeviceState): void {
     if (!device.present) {
       this.idle.delete(device);
       this.#serving.delete(device.index);
       return;
     }
     if (device.loaded !== null && device.loaded.waiting.length === 0) this.#dropLoaded(device);
+    if (device.canRun) this.residency.deviceFree(device);
     if (!device.idle) {
       if (device.loaded !== null && device.run === null) this.#serving.add(device.index);
       return;
@@ -238,7 +254,6 @@ export class Pool {
     }
     if (device.local.size > 0) this.#serving.add(device.index);
     this.idle.add(device);
-    this.residency.deviceIdle(device);
   }
 
   /** Idle devices, by index, start what is bound to them: first the request of a load that ended, then the local queue. */
@@ -298,6 +313,7 @@ export class Pool {
     if (device.run === null) device.busyUntilMs = expectedEndMs;
     this.residency.freeAtChanged(device);
     this.idle.delete(device);
+    this.watcher.copyAdded?.(copy);
     this.#actions.push({
       type: 'load',
       device: device.id,

@@ -10,13 +10,13 @@ import type { DeviceId, DeviceSpec, ModelId } from './types.ts';
 export function deviceAdded(pool: Pool, spec: DeviceSpec): boolean {
   const known = pool.devicesById.get(spec.id);
   if (known?.present === true) return false;
-  const device = known ?? new DeviceState(pool.devices.length, spec.id, spec.memoryBytes, spec.overlap);
+  const device = known ?? new DeviceState(pool.devices.length, spec.id, spec.memoryBytes, false);
   if (known === undefined) {
     pool.devices.push(device);
     pool.devicesById.set(spec.id, device);
   }
   device.memoryBytes = spec.memoryBytes;
-  device.overlap = spec.overlap;
+  device.overlap = spec.overlap && pool.overlaps;
   device.present = true;
   pool.capacityVersion++;
   pool.settle(device);

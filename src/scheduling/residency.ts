@@ -7,24 +7,23 @@ import { Copy, SLOT } from './state.ts';
 import type { DeviceState, ModelState } from './state.ts';
 import type { DecisionReason } from './types.ts';
 
-/** Told of every copy that comes and goes; the policy's own indexes live on this. */
-export interface ResidencyWatcher {
-  added?(copy: Copy): void;
-  removed?(copy: Copy): void;
-}
-
 /** All copies on all devices. */
 export class Residency {
   readonly #idle: IdleDevices;
   readonly #onEvict: (copy: Copy, reason: DecisionReason) => void;
+  readonly #onRemove: (copy: Copy) => void;
   readonly #expiring = new IndexedHeap<Copy>(SLOT.third, (a, b) => a.expiresAtMs < b.expiresAtMs);
   readonly #unwanted = new Set<Copy>();
-  watcher: ResidencyWatcher = {};
 
-  /** `onEvict` is told of evictions, not of copies that went with their device or whose load failed. */
-  constructor(idle: IdleDevices, onEvict: (copy: Copy, reason: DecisionReason) => void) {
+  /** `onEvict` is told of evictions; `onRemove` also of copies that went with their device or whose load failed. */
+  constructor(
+    idle: IdleDevices,
+    onEvict: (copy: Copy, reason: DecisionReason) => void,
+    onRemove: (copy: Copy) => void,
+  ) {
     this.#idle = idle;
     this.#onEvict = onEvict;
+    this.#onRemove = onRemove;
   }
 
   /** Accounts a copy from the start of its load on; it counts as in use until `release`. */
@@ -38,10 +37,8 @@ export class Residency {
     copy.uses = 1;
     device.highestKeyMs = Math.max(device.highestKeyMs, copy.freeAtMs);
     model.copiesByFreeAt.put(copy);
-    if (device.idle) model.idleCopies.put(copy);
-    else device.aside.push(copy);
+    device.aside.push(copy);
     this.#idle.memoryChanged(device);
-    this.watcher.added?.(copy);
     return copy;
   }
 
@@ -54,12 +51,12 @@ export class Residency {
     copy.gone = true;
     model.copies.delete(device);
     device.copies.delete(model);
-    model.idleCopies.remove(copy);
+    model.freeCopies.remove(copy);
     model.copiesByFreeAt.remove(copy);
     this.#expiring.remove(copy);
     this.#unwanted.delete(copy);
     this.#idle.memoryChanged(device);
-    this.watcher.removed?.(copy);
+    this.#onRemove(copy);
   }
 
   evict(copy: Copy, reason: DecisionReason): void {
@@ -119,13 +116,13 @@ export class Residency {
     }
   }
 
-  /** The copy on the idle device of the lowest index. */
-  idleCopy(model: ModelState): Copy | undefined {
+  /** The copy that could run now, on the device of the lowest index. */
+  freeCopy(model: ModelState): Copy | undefined {
     for (;;) {
-      const copy = model.idleCopies.top();
-      if (copy === undefined || copy.device.idle) return copy;
-      // Put back when its device is idle again: at most once per busy period, so never dearer than keeping it up to date.
-      model.idleCopies.remove(copy);
+      const copy = model.freeCopies.top();
+      if (copy === undefined || copy.free) return copy;
+      // Put back when its device can run again: at most once per busy period, so never dearer than keeping it up to date.
+      model.freeCopies.remove(copy);
       copy.device.aside.push(copy);
     }
   }
@@ -141,8 +138,29 @@ export class Residency {
     }
   }
 
-  deviceIdle(device: DeviceState): void {
-    for (const copy of device.aside) if (!copy.gone) copy.model.idleCopies.put(copy);
+  /** Up to so many copies that could run now, in no particular order. */
+  someFreeCopies(model: ModelState, most: number): readonly Copy[] {
+    const found: Copy[] = [];
+    const { items } = model.freeCopies;
+    for (let at = 0; at < items.length && found.length < most; ) {
+      const copy = items[at]!;
+      if (copy.free) {
+        found.push(copy);
+        at++;
+        continue;
+      }
+      // Another copy takes its place in the heap, perhaps one already found; then the next round meets it again.
+      model.freeCopies.remove(copy);
+      copy.device.aside.push(copy);
+      found.length = 0;
+      at = 0;
+    }
+    return found;
+  }
+
+  /** To be called when the device can run again, or a copy on it became ready. */
+  deviceFree(device: DeviceState): void {
+    for (const copy of device.aside) if (!copy.gone) copy.model.freeCopies.put(copy);
     device.aside.length = 0;
   }
 

@@ -47,10 +47,11 @@ class Scheduler implements SchedulingCore {
   constructor(options: SchedulerOptions, policy: Policy) {
     this.#policy = policy;
     this.#pool = new Pool(options);
+    this.#pool.overlaps = policy.overlaps === true;
     this.#instance = policy.create(this.#pool, options);
     this.#pool.watcher = this.#instance;
     this.#intake = new Intake(this.#pool, options);
-    this.#wishes = new Wishes(this.#pool, policy.overlaps === true);
+    this.#wishes = new Wishes(this.#pool);
   }
 
   apply(nowMs: number, event: SchedulerEvent): void {

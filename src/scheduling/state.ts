@@ -29,8 +29,8 @@ export class ModelState {
   readonly waiting = new RequestList<RequestState>();
   /** Its copies, loading ones included, by device. */
   readonly copies = new Map<DeviceState, Copy>();
-  /** Copies on idle devices by device index; may also hold copies on busy ones, which are put aside when met. */
-  readonly idleCopies = new IndexedHeap<Copy>(SLOT.first, (a, b) => a.device.index < b.device.index);
+  /** Copies that could run now by device index; may also hold others, which are put aside when met. */
+  readonly freeCopies = new IndexedHeap<Copy>(SLOT.first, (a, b) => a.device.index < b.device.index);
   /** All copies by a lower bound of when their device is free, brought up to date when met. */
   readonly copiesByFreeAt = new IndexedHeap<Copy>(
     SLOT.second,
@@ -90,6 +90,11 @@ export class Copy {
     this.freeAtMs = device.freeAtMs;
   }
 
+  /** True if it could run now. */
+  get free(): boolean {
+    return this.state === 'ready' && this.device.canRun;
+  }
+
   /** True if nothing forbids its eviction now. */
   get evictable(): boolean {
     return this.uses === 0 && !this.model.pinned;
@@ -122,6 +127,7 @@ export class DeviceState {
   readonly index: number;
   readonly id: DeviceId;
   memoryBytes: number;
+  /** The device can overlap loads with runs, and the policy uses it. */
   overlap: boolean;
   present = true;
   /** When it was lost, while it is not present. */
@@ -145,7 +151,7 @@ export class DeviceState {
   /** No copy's key in `copiesByFreeAt` is above this. */
   highestKeyMs = 0;
   dispatches = 0;
-  /** Copies put aside from `idleCopies` because the device was busy. */
+  /** Copies put aside from `freeCopies` because the device could not run them. */
   readonly aside: Copy[] = [];
 
   constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean) {
@@ -162,6 +168,16 @@ export class DeviceState {
   /** Neither runs nor loads nor is about to. */
   get idle(): boolean {
     return this.run === null && this.load === null && this.loaded === null;
+  }
+
+  /** A run could start: on a device that overlaps, beside a load too. */
+  get canRun(): boolean {
+    return this.run === null && this.loaded === null && (this.load === null || this.overlap);
+  }
+
+  /** A load could start: on a device that overlaps, beside a run too. */
+  get canLoad(): boolean {
+    return this.present && this.load === null && this.loaded === null && (this.run === null || this.overlap);
   }
 
   /** When it is expected to have done what it does now and its local queue. */

@@ -11,12 +11,10 @@ interface Wish {
 /** Explicit loads that wait for a device; one per model and device however often asked. */
 export class Wishes {
   readonly #pool: Pool;
-  readonly #overlaps: boolean;
   readonly #open = new Map<string, Wish>();
 
-  constructor(pool: Pool, overlaps: boolean) {
+  constructor(pool: Pool) {
     this.#pool = pool;
-    this.#overlaps = overlaps;
   }
 
   add(model: ModelState, device: DeviceState | null): void {
@@ -52,14 +50,12 @@ export class Wishes {
   }
 
   #canLoad(device: DeviceState, model: ModelState): boolean {
-    if (!device.present || device.load !== null || device.loaded !== null) return false;
-    if (device.run !== null && !(this.#overlaps && device.overlap)) return false;
-    return device.canHold(model.memoryBytes);
+    return device.canLoad && device.canHold(model.memoryBytes);
   }
 
   #best(model: ModelState): DeviceState | undefined {
     let best = this.#pool.idle.mostFree(model.memoryBytes);
-    if (best !== undefined || !this.#overlaps) return best;
+    if (best !== undefined) return best;
     for (const device of this.#pool.devices) {
       if (this.#canLoad(device, model) && (best === undefined || device.freeBytes > best.freeBytes)) best = device;
     }

@@ -8,7 +8,7 @@ import type { DecisionReason } from '../types.ts';
 /** Places the request if it can be placed now; else its model is set aside for this decision. O(log n). */
 export function placeByThreeSteps(pool: Pool, request: RequestState, reason?: DecisionReason): void {
   const { model } = request;
-  const idle = pool.residency.idleCopy(model);
+  const idle = pool.residency.freeCopy(model);
   if (idle !== undefined) return pool.dispatch(request, idle.device, reason ?? 'hit-idle');
   const busy = pool.residency.firstFreeCopy(model)?.device;
   if (busy !== undefined) {
