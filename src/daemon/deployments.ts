@@ -11,7 +11,7 @@ import { GpufaasError } from '../errors.ts';
 import { parseManifest } from '../functions/manifest.ts';
 import { removeUnfinishedPackages, unpackPackage } from '../functions/package.ts';
 import { fileInside } from '../functions/paths.ts';
-import type { FunctionProcess, FunctionVersion, Manifest, ManifestModel } from '../functions/types.ts';
+import type { FunctionProcess, FunctionVersion, Manifest } from '../functions/types.ts';
 import type { DeployStep, DeployUpload } from '../gateway/platform.ts';
 import type { Home } from '../home.ts';
 import type { Model } from '../models/types.ts';

@@ -66,6 +66,7 @@ export class Dispatcher {
     const { memoryBytes, overlap } = this.#executor.slot(id).device;
     this.#emit({ type: 'device', device: id, state: 'ready', reason: '' });
     this.#apply({ type: 'device-added', device: { id, memoryBytes, overlap } });
+    void this.#executor.measure(this.#executor.slot(id));
   }
 
   /** The worker died: what it held is gone, what it did is tried once more elsewhere. */
@@ -155,13 +156,9 @@ export class Dispatcher {
     });
   }
 
-  /** Asks every worker for its memory: what `ps` shows beside what is accounted. */
+  /** Asks every worker for its memory. */
   async measure(): Promise<void> {
-    await Promise.all(
-      Array.from(this.#executor.slots.values(), async (slot) => {
-        if (slot.runner.state === 'ready') slot.measured = await slot.runner.measure().catch(() => null);
-      }),
-    );
+    await Promise.all(Array.from(this.#executor.slots.values(), (slot) => this.#executor.measure(slot)));
   }
 
   /** Refuses everything that waits and stops all workers. */

@@ -74,6 +74,11 @@ export class Executor {
     return slot;
   }
 
+  /** Asks a worker for its memory: what `ps` shows beside what is accounted. */
+  async measure(slot: Slot): Promise<void> {
+    if (slot.runner.state === 'ready') slot.measured = await slot.runner.measure().catch(() => null);
+  }
+
   /** The model is used by nobody any more. */
   forget(model: string): void {
     this.models.delete(model);
@@ -144,6 +149,7 @@ export class Executor {
         this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
         this.#observe(model, { loadMs });
         this.#apply({ type: 'load-finished', device, model });
+        void this.measure(slot);
       },
       (thrown: unknown) => {
         const error = toGpufaasError(thrown);
