@@ -140,9 +140,15 @@ function inferenceRun(context: GatewayContext, call: Call, served: ServedFunctio
     let handedOver = false;
     try {
       // Decoding may give the body away to another thread; a second attempt needs it again.
-      const { encoded, summary } = await infer(context, found, target, { bytes: new Uint8Array(unpacked), header }, () => {
-        handedOver = true;
-      });
+      const { encoded, summary } = await infer(
+        context,
+        found,
+        target,
+        { bytes: new Uint8Array(unpacked), header },
+        () => {
+          handedOver = true;
+        },
+      );
       return { status: 200, headers: inferenceHeaders(encoded), body: Buffer.concat(encoded.parts), summary };
     } finally {
       call.handedOver = handedOver;

@@ -63,7 +63,7 @@ describe('JSON tensors', () => {
     ];
     for (const [datatype, data, expected] of extremes) {
       const { inputs } = decodeRequest(input(datatype, data), null, one(datatype));
-      expect(Buffer.from(inputs[0]!.data), datatype).toEqual(
+      expect(Buffer.from(inputs[0]!.data)).toEqual(
         Buffer.from(expected.buffer, expected.byteOffset, expected.byteLength),
       );
     }
@@ -191,30 +191,28 @@ describe('refusals', () => {
     expect(refusal(() => decodeRequest(body(json), null, signature)).message.length).toBeLessThan(300);
   });
 
+  /** True if it was taken, or refused as a bad request in our own words. */
+  const behaves = (run: () => unknown): boolean => {
+    try {
+      run();
+      return true;
+    } catch (error) {
+      return error instanceof GpufaasError && error.status === 400;
+    }
+  };
+
   test('any JSON at all is either taken or refused in our own words', () => {
-    fc.assert(
-      fc.property(fc.jsonValue({ maxDepth: 6 }), (json) => {
-        try {
-          decodeRequest(body(json as object), null, signature);
-        } catch (error) {
-          expect(error).toBeInstanceOf(GpufaasError);
-          expect((error as GpufaasError).status).toBe(400);
-        }
-      }),
+    const property = fc.property(fc.jsonValue({ maxDepth: 6 }), (json) =>
+      behaves(() => decodeRequest(body(json as object), null, signature)),
     );
+    expect(() => fc.assert(property)).not.toThrow();
   });
 
   test('any bytes with any header length are either taken or refused in our own words', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 64 }), fc.option(fc.nat(80)), (bytes, length) => {
-        try {
-          decodeRequest(bytes, length, signature);
-        } catch (error) {
-          expect(error).toBeInstanceOf(GpufaasError);
-          expect((error as GpufaasError).status).toBe(400);
-        }
-      }),
+    const property = fc.property(fc.uint8Array({ maxLength: 64 }), fc.option(fc.nat(80)), (bytes, length) =>
+      behaves(() => decodeRequest(bytes, length, signature)),
     );
+    expect(() => fc.assert(property)).not.toThrow();
   });
 });
 

@@ -39,7 +39,7 @@ describe('a function with a handler', () => {
         payload: Buffer.from('{"a":'),
         headers,
       });
-      expect(answer.body, type).toBe('{"a":');
+      expect(answer.body).toBe('{"a":');
     }
   });
 

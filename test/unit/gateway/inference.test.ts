@@ -58,7 +58,7 @@ describe('metadata', () => {
       const { app } = await gatewayWith([echoFunction]);
       for (const path of [url, `${url}/ready`, `${url}/config`, `${url}/stats`]) {
         const answer = await app.inject(path);
-        expect(answer.statusCode, path).toBe(404);
+        expect(answer.statusCode).toBe(404);
         expect(Object.keys(answer.json())).toEqual(['error']);
       }
     },
