@@ -6,7 +6,7 @@ import type { ModelSpec } from '../scheduling/types.ts';
 import { workingSetModels } from '../simulation/profile.ts';
 import { traceCounts } from '../simulation/trace.ts';
 import type { SimulatedDevice } from '../simulation/types.ts';
-import type { WorkloadSpec } from '../simulation/workloads.ts';
+import type { ListWorkload, WorkloadSpec } from '../simulation/workloads.ts';
 import { formatSize } from '../units.ts';
 import type { PolicyChoice, PolicySetting } from './policies.ts';
 import type { BenchSettings } from './settings.ts';
@@ -27,7 +27,7 @@ export function listCases(settings: BenchSettings, policies: readonly PolicyChoi
   const cases: BenchCase[] = [];
   for (const workingSet of settings.workingSets) {
     const models =
-      settings.source.kind === 'list' ? usedModels(settings) : workingSetModels(settings.profile, workingSet);
+      'list' in settings.source ? usedModels(settings.source.list) : workingSetModels(settings.profile, workingSet);
     refuseMisfits(models, settings.devices);
   }
   for (const sweepRpm of rates) {
@@ -45,7 +45,7 @@ export function listCases(settings: BenchSettings, policies: readonly PolicyChoi
 
 function describeWorkload(settings: BenchSettings, workingSet: number, seed: number, rpm: number | null): WorkloadSpec {
   const { source, minutes, skew, profile } = settings;
-  if (source.kind === 'list') return source.list;
+  if ('list' in source) return source.list;
   if (source.kind === 'zipf') {
     const models = workingSetModels(profile, workingSet);
     return { kind: 'zipf', models, rpm: rpm!, minutes, skew, seed };
@@ -54,9 +54,7 @@ function describeWorkload(settings: BenchSettings, workingSet: number, seed: num
   return { kind: 'trace', models: workingSetModels(profile, functions), counts, minutes, rpm, seed };
 }
 
-function usedModels(settings: BenchSettings): ModelSpec[] {
-  if (settings.source.kind !== 'list') return [];
-  const { list } = settings.source;
+function usedModels(list: ListWorkload): ModelSpec[] {
   return [...new Set(list.model)].map((index) => list.models[index]!);
 }
 

@@ -31,6 +31,8 @@ export interface WorkloadSummary {
   readonly seeds: readonly number[];
   readonly trace: { readonly file: string; readonly startMinute: number; readonly minutes: number } | null;
   readonly requestsFile: string | null;
+  /** Of a replay: what was asked for, or `ever`. */
+  readonly recordedSince: string | null;
 }
 
 /** The version in package.json; found from the source tree and from the built one alike. */
@@ -94,10 +96,10 @@ export function settingsOf(settings: BenchSettings): Record<string, unknown> {
 /** Says what the requests were. */
 export function describeWorkload(settings: BenchSettings): WorkloadSummary {
   const { source, profile, rpm, minutes, skew, seeds } = settings;
-  const isList = source.kind === 'list';
+  const isList = 'list' in source;
   return {
     name: source.kind === 'zipf' ? 'paper' : source.kind,
-    profile: profile.provenance,
+    profile: source.kind === 'replay' ? 'as the daemon measured them' : profile.provenance,
     rpm: isList ? null : rpm,
     minutes: isList ? null : minutes,
     skew: source.kind === 'zipf' ? skew : null,
@@ -106,7 +108,8 @@ export function describeWorkload(settings: BenchSettings): WorkloadSummary {
       source.kind === 'trace'
         ? { file: source.file, startMinute: source.window.start, minutes: source.window.minutes }
         : null,
-    requestsFile: isList ? source.file : null,
+    requestsFile: source.kind === 'list' ? source.file : null,
+    recordedSince: source.kind === 'replay' ? (source.since ?? 'ever') : null,
   };
 }
 

@@ -2,6 +2,8 @@
 
 import { GpufaasError } from '../errors.ts';
 import type { TimelineRow } from '../simulation/timeline.ts';
+import { advise } from './advice.ts';
+import type { Advice } from './advice.ts';
 import { listCases } from './cases.ts';
 import type { BenchCase } from './cases.ts';
 import { describeContext, describeWorkload, settingsOf } from './context.ts';
@@ -11,6 +13,7 @@ import { summarise, summariseSweep } from './results.ts';
 import type { SeededResult, Sweep } from './results.ts';
 import { runCases } from './run-cases.ts';
 import type { RunOptions } from './run-cases.ts';
+import type { RecordedFigures } from './recording.ts';
 import type { BenchSettings } from './settings.ts';
 import { timelineFiles } from './timeline-files.ts';
 
@@ -20,6 +23,12 @@ export interface BenchReport {
   readonly workload: WorkloadSummary;
   readonly results: readonly SeededResult[];
   readonly sweep?: Sweep;
+  /** Of a replay: how the requests fared when they were real. */
+  readonly recorded?: RecordedFigures;
+  /** Of a what-if: the same requests, simulated on the daemon's own devices under its own policy. */
+  readonly asIs?: readonly SeededResult[];
+  /** What to buy to keep p99 under the limit. */
+  readonly advice?: readonly Advice[];
   /** True if the bench was stopped before its end: what is missing was not run. */
   readonly interrupted?: true;
 }
@@ -44,6 +53,8 @@ export interface BenchWishes extends Pick<RunOptions, 'signal' | 'onProgress'> {
   readonly timeline?: string | undefined;
   /** Keep so much of the time lines for pictures. */
   readonly pictureMs?: number;
+  /** Find what to buy to keep p99 under this. */
+  readonly p99LimitMs?: number | null;
 }
 
 /** Runs a bench. After the signal, what was done until then. Throws GpufaasError before the first simulation for bad input. */
@@ -64,6 +75,7 @@ export async function runBench(settings: BenchSettings, wishes: BenchWishes = {}
     wishes: (one) => ({ timelineFile: files.get(one), pictureMs: isPictured(one) ? wishes.pictureMs : undefined }),
   });
   const sweep = summariseSweep(cases, results);
+  const advice = await adviseAll(cases, wishes);
   const details = cases.flatMap((one, index) => {
     const result = results.get(index);
     if (result === undefined || !isPictured(one)) return [];
@@ -74,7 +86,23 @@ export async function runBench(settings: BenchSettings, wishes: BenchWishes = {}
     workload: describeWorkload(settings),
     results: summarise(cases, results),
     ...(sweep === undefined ? {} : { sweep }),
+    ...(advice === null ? {} : { advice }),
     ...(results.size < cases.length ? { interrupted: true as const } : {}),
   };
   return { report, details, timelines: [...files.values()] };
+}
+
+async function adviseAll(cases: readonly BenchCase[], wishes: BenchWishes): Promise<Advice[] | null> {
+  const limit = wishes.p99LimitMs ?? null;
+  if (limit === null) return null;
+  const groups = Map.groupBy(
+    cases.filter((one) => one.sweepRpm === null),
+    (one) => `${one.workingSet} ${one.policy.name}`,
+  );
+  const advice: Advice[] = [];
+  for (const group of groups.values()) {
+    const found = wishes.signal?.aborted ? null : await advise(group, limit, wishes);
+    if (found !== null) advice.push(found);
+  }
+  return advice;
 }

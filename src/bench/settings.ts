@@ -41,7 +41,15 @@ export interface BenchFlags {
 export type Source =
   | { readonly kind: 'zipf' }
   | { readonly kind: 'trace'; readonly file: string; readonly window: TraceWindow; readonly trace: Trace }
-  | { readonly kind: 'list'; readonly file: string; readonly list: ListWorkload };
+  | { readonly kind: 'list'; readonly file: string; readonly list: ListWorkload }
+  | { readonly kind: 'replay'; readonly since: string | null; readonly list: ListWorkload };
+
+/** What a daemon recorded: taken as the workload, its devices as the default. */
+export interface RecordedSource {
+  readonly since: string | null;
+  readonly list: ListWorkload;
+  readonly devices: readonly SimulatedDevice[];
+}
 
 /** One bench, checked and ready to run. */
 export interface BenchSettings {
@@ -79,12 +87,15 @@ export const BENCH_DEFAULTS = {
 } as const;
 
 /** Reads the files, checks every value. Throws GpufaasError USAGE, FILE_NOT_FOUND or DOES_NOT_FIT. */
-export function readSettings(flags: BenchFlags): BenchSettings {
-  refuseContradictions(flags);
+export function readSettings(flags: BenchFlags, recorded?: RecordedSource): BenchSettings {
+  refuseContradictions(flags, recorded !== undefined);
   const of = (name: keyof typeof BENCH_DEFAULTS): string => flags[name] ?? BENCH_DEFAULTS[name];
   const profile = flags.profile === undefined ? paperProfile() : parseProfile(readText(flags.profile), flags.profile);
   const minutes = parseWhole('--minutes', of('minutes'), 1);
-  const source = readSource(flags, profile, minutes);
+  const source: Source =
+    recorded === undefined
+      ? readSource(flags, profile, minutes)
+      : { kind: 'replay', since: recorded.since, list: recorded.list };
   const isWhole = of('rpm') === 'full';
   if (isWhole && source.kind !== 'trace')
     throw new GpufaasError('USAGE', '--rpm full means the rate of a trace, and there is no --trace.', {
@@ -95,11 +106,11 @@ export function readSettings(flags: BenchFlags): BenchSettings {
     profile,
     policies: flags.policy === undefined ? knownPolicies() : parseList('--policy', flags.policy),
     workingSets: readWorkingSets(of('working-set'), source),
-    devices: parseDevices(of('devices'), of('memory'), readOverlap(of('overlap'))),
+    devices: readDevices(flags, recorded?.devices),
     rpm: isWhole ? null : parseNumber('--rpm', of('rpm'), { above: 0, atMost: 10_000_000 }),
     minutes: source.kind === 'trace' ? source.window.minutes : minutes,
     skew: parseNumber('--skew', of('skew'), { atLeast: 0, atMost: 10 }),
-    seeds: source.kind === 'list' ? [1] : parseRange('--seeds', flags.seeds ?? of('seed')),
+    seeds: 'list' in source ? [1] : parseRange('--seeds', flags.seeds ?? of('seed')),
     overlap: readOverlap(of('overlap')),
     preload: flags.preload === true,
     loadLanes: flags['load-lanes'] === undefined ? null : parseWhole('--load-lanes', flags['load-lanes'], 1),
@@ -122,12 +133,25 @@ function isWholeNothing(settings: BenchSettings): boolean {
   return settings.source.kind === 'zipf' && settings.rpm !== null && Math.floor(settings.rpm * settings.minutes) === 0;
 }
 
-function refuseContradictions(flags: BenchFlags): void {
+/** The recorded devices, unless others were asked for; of `--devices N` alone each has what the first recorded one has. */
+function readDevices(flags: BenchFlags, recorded: readonly SimulatedDevice[] | undefined): SimulatedDevice[] {
+  const overlap = readOverlap(flags.overlap ?? BENCH_DEFAULTS.overlap);
+  if (recorded === undefined || recorded.length === 0)
+    return parseDevices(flags.devices ?? BENCH_DEFAULTS.devices, flags.memory ?? BENCH_DEFAULTS.memory, overlap);
+  if (flags.devices !== undefined)
+    return parseDevices(flags.devices, flags.memory ?? `${recorded[0]!.memoryBytes}`, overlap);
+  const memoryBytes = flags.memory === undefined ? undefined : parseDevices('1', flags.memory, overlap)[0]!.memoryBytes;
+  return recorded.map((device) => ({ id: device.id, memoryBytes: memoryBytes ?? device.memoryBytes, overlap }));
+}
+
+function refuseContradictions(flags: BenchFlags, isReplay: boolean): void {
   const clash = (one: string, other: string): GpufaasError =>
     new GpufaasError('USAGE', `${one} and ${other} contradict each other.`, { suggestions: ['Give one of them.'] });
   if (flags.trace !== undefined && flags.requests !== undefined) throw clash('--trace', '--requests');
   if (flags.seed !== undefined && flags.seeds !== undefined) throw clash('--seed', '--seeds');
   if (flags.requests !== undefined && flags.sweep !== undefined) throw clash('--requests', '--sweep');
+  for (const name of ['trace', 'requests', 'profile', 'sweep'] as const)
+    if (isReplay && flags[name] !== undefined) throw clash('--replay', `--${name}`);
   if (flags.window !== undefined && flags.trace === undefined)
     throw new GpufaasError('USAGE', '--window belongs to a --trace, and there is none.', {
       suggestions: ['Add --trace FILE.'],
@@ -146,7 +170,7 @@ function readSource(flags: BenchFlags, profile: Profile, minutes: number): Sourc
 
 /** Sizes of working sets; a trace has no more functions than it has (`all` are all of them). */
 function readWorkingSets(text: string, source: Source): number[] {
-  if (source.kind === 'list') return [source.list.workingSet];
+  if ('list' in source) return [source.list.workingSet];
   const most = source.kind === 'trace' ? source.trace.functions.length : 100_000;
   const sizes = parseList('--working-set', text).map((size) => {
     if (size === 'all' && source.kind === 'trace') return most;

@@ -2,10 +2,13 @@
 
 import { renderTable } from '../cli/render/table.ts';
 import type { Column } from '../cli/render/table.ts';
+import { formatSize } from '../units.ts';
 import { describeDevices } from './context.ts';
 import type { WorkloadSummary } from './context.ts';
 import { CARRIES_UP_TO } from './results.ts';
 import type { BenchResult, SeededResult, Sweep, SweepPoint } from './results.ts';
+import type { Advice, Purchase } from './advice.ts';
+import type { RecordedFigures } from './recording.ts';
 import type { BenchReport } from './run-bench.ts';
 
 /** Times that stand under each other are written alike: seconds with two decimals, below one second milliseconds. */
@@ -43,6 +46,8 @@ export function renderReport(report: BenchReport): string {
     parts.push(`${renderTable(rows, COLUMNS)}\n`);
   }
   if (report.sweep !== undefined) parts.push(renderSweep(report.sweep));
+  if (report.recorded !== undefined) parts.push(renderRecorded(report.recorded, report.asIs ?? []));
+  if (report.advice !== undefined) parts.push(renderAdvice(report.advice));
   parts.push(`Models: ${report.workload.profile}`);
   return parts.join('\n');
 }
@@ -55,6 +60,7 @@ function renderTitle({ context, workload }: BenchReport): string {
 
 /** What was asked of the devices, in a few words. */
 export function describeRequests(workload: WorkloadSummary): string {
+  if (workload.recordedSince !== null) return `Replay of recorded invocations, since ${workload.recordedSince}`;
   if (workload.requestsFile !== null) return `Requests of ${workload.requestsFile}`;
   const rate = workload.rpm === null ? 'at full rate' : `${workload.rpm} requests a minute`;
   if (workload.trace === null)
@@ -98,4 +104,35 @@ function renderSweep(sweep: Sweep): string {
     );
   }
   return parts.join('\n');
+}
+
+function renderRecorded(recorded: RecordedFigures, asIs: readonly BenchResult[]): string {
+  const rows = [
+    { name: `recorded, ${recorded.policy}`, ...recorded },
+    ...asIs.map((result) => ({ name: `simulated as it was, ${result.policy}`, ...result })),
+  ];
+  const table = renderTable(rows, [
+    { title: 'FOR COMPARISON', value: (row) => row.name },
+    { title: 'REQUESTS', value: (row) => String(row.requests), align: 'right' },
+    { title: 'MEAN', value: (row) => time(row.meanMs), align: 'right' },
+    { title: 'P50', value: (row) => time(row.p50Ms), align: 'right' },
+    { title: 'P99', value: (row) => time(row.p99Ms), align: 'right' },
+    { title: 'MAX', value: (row) => time(row.maxMs), align: 'right' },
+    { title: 'COLD', value: (row) => percent(row.coldRatio), align: 'right' },
+  ]);
+  return `${table}\n`;
+}
+
+function renderAdvice(advice: readonly Advice[]): string {
+  const bought = (purchase: Purchase | null): string =>
+    purchase === null
+      ? 'nothing does'
+      : `${purchase.devices} × ${formatSize(purchase.memoryBytes)} (p99 ${time(purchase.p99Ms)})`;
+  const table = renderTable(advice, [
+    { title: 'POLICY', value: (row) => row.policy },
+    { title: 'WORKING SET', value: (row) => String(row.workingSet), align: 'right' },
+    { title: 'FEWEST DEVICES', value: (row) => bought(row.fewestDevices) },
+    { title: 'LEAST MEMORY', value: (row) => bought(row.leastMemory) },
+  ]);
+  return `What to buy to keep p99 under ${time(advice[0]?.p99LimitMs ?? 0)}\n${table}\n`;
 }

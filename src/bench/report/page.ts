@@ -1,6 +1,9 @@
 // A bench as one HTML file that needs nothing else: tables, latency distributions, load sweep, hit ratios, device time lines.
 
+import { formatSize } from '../../units.ts';
+import type { Advice, Purchase } from '../advice.ts';
 import { describeDevices } from '../context.ts';
+import type { RecordedFigures } from '../recording.ts';
 import { CDF_QUANTILES } from '../run-case.ts';
 import { CARRIES_UP_TO } from '../results.ts';
 import type { BenchResult, Sweep } from '../results.ts';
@@ -49,6 +52,8 @@ ${report.interrupted ? '<p><b>Interrupted:</b> this is what was done until then.
 <h2>Latency distributions</h2><p class="soft">Share of requests answered within a time; logarithmic axis.</p>
 <div class="charts">${workingSets.map((workingSet) => distribution(workingSet, details, color)).join('\n')}</div>
 ${report.sweep === undefined ? '' : renderSweep(report.sweep, color)}
+${report.recorded === undefined ? '' : renderRecorded(report.recorded, report.asIs ?? [])}
+${report.advice === undefined ? '' : renderAdvice(report.advice)}
 <h2>Hits and misses</h2><p class="soft">A false miss: the model was resident on another device.</p>
 <div class="charts">${workingSets
     .map((workingSet) =>
@@ -129,6 +134,31 @@ function renderSweep(sweep: Sweep, color: (policy: string) => number): string {
   return `<h2>Load sweep</h2><p class="soft">A policy carries a load while its mean latency is at most ${CARRIES_UP_TO} times the mean run time.</p>
 <div class="charts">${charts.join('\n')}</div>
 <table><thead><tr><th>policy</th><th>working set</th><th>highest load carried, requests a minute</th></tr></thead><tbody>${carried.join('')}</tbody></table>`;
+}
+
+function renderRecorded(recorded: RecordedFigures, asIs: readonly BenchResult[]): string {
+  const rows = [
+    { name: `recorded, ${recorded.policy}`, ...recorded },
+    ...asIs.map((result) => ({ name: `simulated as it was, ${result.policy}`, ...result })),
+  ].map(
+    (row) =>
+      `<tr><td>${escape(row.name)}</td><td>${row.requests}</td><td>${seconds(row.meanMs)}</td><td>${seconds(row.p50Ms)}</td><td>${seconds(row.p99Ms)}</td><td>${seconds(row.maxMs)}</td></tr>`,
+  );
+  return `<h2>As it was</h2><p class="soft">How the requests fared when they were real, and how the simulator sees that.</p>
+<div class="scroll"><table><thead><tr><th></th><th>requests</th><th>mean</th><th>p50</th><th>p99</th><th>max</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+}
+
+function renderAdvice(advice: readonly Advice[]): string {
+  const bought = (purchase: Purchase | null): string =>
+    purchase === null
+      ? 'nothing does'
+      : `${purchase.devices} × ${formatSize(purchase.memoryBytes)} (p99 ${seconds(purchase.p99Ms)})`;
+  const rows = advice.map(
+    (one) =>
+      `<tr><td>${escape(one.policy)}</td><td>${one.workingSet}</td><td>${bought(one.fewestDevices)}</td><td>${bought(one.leastMemory)}</td></tr>`,
+  );
+  return `<h2>What to buy to keep p99 under ${seconds(advice[0]?.p99LimitMs ?? 0)}</h2>
+<div class="scroll"><table><thead><tr><th>policy</th><th>working set</th><th>fewest devices</th><th>least memory</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
 
 /** The largest working set is where policies differ most. */

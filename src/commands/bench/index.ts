@@ -1,9 +1,14 @@
 import * as Flags from '@oclif/core/flags';
 import { PICTURE_MS } from '../../bench/report/page.ts';
 import { saveBench } from '../../bench/report/save.ts';
+import { fetchRecording } from '../../bench/recording.ts';
+import { replayRecording } from '../../bench/replay.ts';
 import { runBench } from '../../bench/run-bench.ts';
+import type { BenchFindings } from '../../bench/run-bench.ts';
 import { BENCH_DEFAULTS, readSettings } from '../../bench/settings.ts';
+import type { BenchFlags } from '../../bench/settings.ts';
 import { renderReport } from '../../bench/table.ts';
+import { parseWhatIf } from '../../bench/what-if.ts';
 import { BaseCommand } from '../../cli/base-command.ts';
 
 const text = (description: string, helpValue: string) => Flags.string({ description, helpValue });
@@ -52,19 +57,18 @@ export default class Bench extends BaseCommand {
     'load-lanes': text('loads under way at once on all devices', 'N'),
     'skip-limit': text(`how often lalbo3 may pass a request [${BENCH_DEFAULTS['skip-limit']}]`, 'N'),
     disable: text('mechanisms of `locality` to switch off', 'MECHANISM,…'),
+    replay: text("the daemon's own recorded invocations, since a date or so long ago [all]", '[SINCE]'),
+    'what-if': text(
+      'other hardware or policy, or a limit that asks what to buy: devices=4,memory=16GB,policy=lb,p99=2s',
+      'WHAT,…',
+    ),
     timeline: text('write what each device did, as CSV', 'FILE'),
     out: text('write report.html, results.json and results.csv', 'DIR'),
   };
 
   async run(): Promise<unknown> {
-    const { flags } = await this.parse(Bench);
-    const settings = readSettings(flags);
-    const findings = await runBench(settings, {
-      signal: this.signal,
-      timeline: flags.timeline,
-      ...(flags.out === undefined ? {} : { pictureMs: PICTURE_MS }),
-      onProgress: (done, total) => this.progress.show(`Simulated ${done} of ${total} requests`),
-    });
+    const { flags } = await this.parse(Bench, withReplayDefault(this.argv));
+    const findings = await this.simulate(flags);
     this.progress.clear();
     const { report } = findings;
     this.print(renderReport(report));
@@ -76,4 +80,39 @@ export default class Bench extends BaseCommand {
     }
     return report;
   }
+
+  private async simulate(flags: BenchFlags & Wanted): Promise<BenchFindings> {
+    const whatIf = flags['what-if'] === undefined ? null : parseWhatIf(flags['what-if']);
+    const wishes = {
+      signal: this.signal,
+      timeline: flags.timeline,
+      p99LimitMs: whatIf?.p99Ms ?? null,
+      ...(flags.out === undefined ? {} : { pictureMs: PICTURE_MS }),
+      onProgress: (done: number, total: number) => this.progress.show(`Simulated ${done} of ${total} requests`),
+    };
+    if (flags.replay === undefined) return runBench(readSettings({ ...flags, ...whatIf?.flags }), wishes);
+    const since = flags.replay === EVER ? null : flags.replay;
+    const recording = await fetchRecording(await this.client(), since);
+    if (recording.leftOut > 0)
+      this.note(`Left out: ${recording.leftOut} runs of functions that are not deployed any more.`);
+    return replayRecording(recording, since, flags, whatIf, wishes);
+  }
+}
+
+interface Wanted {
+  readonly replay?: string | undefined;
+  readonly 'what-if'?: string | undefined;
+  readonly timeline?: string | undefined;
+  readonly out?: string | undefined;
+}
+
+/** Stands for a `--replay` without a value. */
+const EVER = 'ever';
+
+/** `--replay` may stand alone: everything that is recorded. */
+function withReplayDefault(argv: readonly string[]): string[] {
+  return argv.flatMap((word, index) => {
+    const next = argv[index + 1];
+    return word === '--replay' && (next === undefined || next.startsWith('-')) ? [word, EVER] : [word];
+  });
 }
