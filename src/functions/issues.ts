@@ -14,9 +14,10 @@ const KEYS: Readonly<Record<string, readonly string[]>> = {
   ),
   'models.*': ['path', 'url', 'sha256', 'sessionOptions'],
   'models.*.sessionOptions':
-    'graphOptimizationLevel executionMode intraOpNumThreads interOpNumThreads enableCpuMemArena enableMemPattern freeDimensionOverrides logSeverityLevel extra'.split(
+    'graphOptimizationLevel executionMode intraOpNumThreads interOpNumThreads enableCpuMemArena enableMemPattern freeDimensionOverrides extra'.split(
       ' ',
     ),
+  'models.*.sessionOptions.extra': ['session', 'optimization', 'mlas'],
   batching: ['maxSize', 'maxDelay'],
 };
 
@@ -28,7 +29,7 @@ const PATTERN_WORDS: Readonly<Record<string, string>> = {
   'secrets.*': 'letters, digits, hyphens, dots and underscores, beginning with a letter',
   'models key': 'letters, digits, hyphens and underscores, beginning with a letter',
   'environment key': 'letters, digits and underscores, not beginning with a digit',
-  'extra key': 'a session entry of ONNX Runtime that neither reads nor writes files',
+  'session key': 'a session entry of ONNX Runtime that neither reads nor writes files',
 };
 
 /** One error for all that is wrong; the message tells the first, the suggestions the others. */

@@ -49,6 +49,8 @@ const pathInside = readAs(
   },
 );
 
+const entries = (allowed: RegExp) => z.record(z.string().regex(allowed), z.string()).optional();
+
 const sessionOptionsSchema = z
   .strictObject({
     graphOptimizationLevel: z.enum(['disabled', 'basic', 'extended', 'layout', 'all']).optional(),
@@ -58,17 +60,15 @@ const sessionOptionsSchema = z
     enableCpuMemArena: z.boolean().optional(),
     enableMemPattern: z.boolean().optional(),
     freeDimensionOverrides: z.record(z.string(), z.int().min(1)).optional(),
-    logSeverityLevel: z.int().min(0).max(4).optional(),
     // Entries that write files, load libraries or read other paths are not the manifest's to set.
     extra: z
-      .record(
-        z
-          .string()
-          .regex(
-            /^(session\.(disable_prepacking|set_denormal_as_zero|dynamic_block_base|intra_op\.\w+|inter_op\.\w+|use_device_allocator_for_initializers|enable_quant_qdq_cleanup|qdq_matmulnbits_accuracy_level)|optimization\.\w+|mlas\.\w+)$/,
-          ),
-        z.string(),
-      )
+      .strictObject({
+        session: entries(
+          /^(disable_prepacking|set_denormal_as_zero|dynamic_block_base|intra_op\.\w+|inter_op\.\w+|use_device_allocator_for_initializers|enable_quant_qdq_cleanup|qdq_matmulnbits_accuracy_level)$/,
+        ),
+        optimization: entries(/^\w+$/),
+        mlas: entries(/^\w+$/),
+      })
       .optional(),
   })
   .describe('Session options handed to ONNX Runtime as they are.');

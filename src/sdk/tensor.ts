@@ -61,6 +61,9 @@ const ARRAYS = {
   FP64: Float64Array,
 } as const;
 
+/** Taken once: a runtime in the same process may take the global away. */
+const Half = Float16Array;
+
 /** By the class of a typed array: the datatype it means where none is named. */
 const DATATYPE_OF_ARRAY: Readonly<Record<string, TensorDatatype>> = {
   Uint8Array: 'UINT8',
@@ -153,7 +156,7 @@ export function toWire(name: string, given: InputTensor): Tensor {
 
 function toBytes(datatype: TensorDatatype, data: TensorData): Uint8Array {
   if (datatype === 'BYTES') return encodeStrings(data as readonly string[]);
-  if (datatype === 'FP16') return new Uint8Array(new Float16Array(data as Float32Array).buffer);
+  if (datatype === 'FP16') return new Uint8Array(new Half(data as Float32Array).buffer);
   if (datatype === 'BF16') return encodeBfloat(data as Float32Array);
   const view = data as Float32Array;
   return new Uint8Array(view.buffer, view.byteOffset, view.byteLength);
@@ -196,8 +199,7 @@ function fromBytes(datatype: TensorDatatype, bytes: Uint8Array): TensorData {
   // Views need aligned bytes; a copy has them.
   const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
   const count = aligned.byteLength / size;
-  if (datatype === 'FP16')
-    return Float32Array.from(new Float16Array(aligned.buffer as ArrayBuffer, aligned.byteOffset, count));
+  if (datatype === 'FP16') return Float32Array.from(new Half(aligned.buffer as ArrayBuffer, aligned.byteOffset, count));
   if (datatype === 'BF16') return decodeBfloat(aligned, count);
   return new ARRAYS[datatype](aligned.buffer as ArrayBuffer, aligned.byteOffset, count);
 }

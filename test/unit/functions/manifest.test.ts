@@ -26,7 +26,7 @@ description: Reads one handwritten digit
 handler: handler.ts
 models:
   classifier: { path: ./model/digits.onnx }
-  far: { url: "hf://owner/repo/model.onnx", sha256: ${'a'.repeat(64)}, sessionOptions: { graphOptimizationLevel: basic } }
+  far: { url: "hf://owner/repo/model.onnx", sha256: ${'a'.repeat(64)}, sessionOptions: { graphOptimizationLevel: basic, extra: { session: { disable_prepacking: "1" } } } }
 timeout: 30s
 concurrency: 4
 maxBody: 2MB
@@ -47,7 +47,7 @@ sample: samples/seven.png
         far: {
           url: 'hf://owner/repo/model.onnx',
           sha256: 'a'.repeat(64),
-          sessionOptions: { graphOptimizationLevel: 'basic' },
+          sessionOptions: { graphOptimizationLevel: 'basic', extra: { session: { disable_prepacking: '1' } } },
         },
       },
       timeoutMs: 30_000,
@@ -148,8 +148,8 @@ sample: samples/seven.png
     ],
     [
       'a session entry that reads files',
-      'name: a\nmodels: { m: { path: m.onnx, sessionOptions: { extra: { ep.context_file_path: x } } } }\n',
-      /"ep\.context_file_path" can not be a name there/,
+      'name: a\nmodels: { m: { path: m.onnx, sessionOptions: { extra: { session: { optimized_model_file: x } } } } }\n',
+      /"optimized_model_file" can not be a name there/,
     ],
     ['broken YAML', 'name: [a\nmodels: {', /is not valid YAML: .* line 1|2/],
     ['a key twice', `${MINIMAL}name: b\n`, /Map keys must be unique at line 4/],
