@@ -34,8 +34,8 @@ export class StepFailed extends Error {
   }
 }
 
-/** Runs a program, in the checkout unless told otherwise, with Node 24 first in PATH. */
-export function run(program, args, { shell = false, cwd = root } = {}) {
+/** Runs a program, in the checkout unless told otherwise, with Node 24 first in PATH; gives its output if asked to keep it. */
+export function run(program, args, { shell = false, cwd = root, keep = false } = {}) {
   return new Promise((resolve, reject) => {
     // Ctrl-C reaches the child as well, which cleans up; this process only waits for it.
     const wait = () => {};
@@ -43,13 +43,15 @@ export function run(program, args, { shell = false, cwd = root } = {}) {
     const child = spawn(program, args, {
       cwd,
       shell,
-      stdio: ['ignore', 'inherit', 'inherit'],
+      stdio: ['ignore', keep ? 'pipe' : 'inherit', 'inherit'],
       env: { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}${delimiter}${process.env.PATH}` },
     });
+    let output = '';
+    child.stdout?.setEncoding('utf8').on('data', (text) => (output += text));
     child.on('error', (error) => reject(new StepFailed(`${program} could not be started: ${error.message}`, 1)));
     child.on('close', (code, signal) => {
       process.off('SIGINT', wait);
-      if (code === 0) return resolve();
+      if (code === 0) return resolve(output);
       const interrupted = signal === 'SIGINT' || code === 130;
       const shown = [program.split(/[/\\]/).at(-1), ...args].join(' ');
       reject(new StepFailed(interrupted ? 'Interrupted.' : `This failed: ${shown}`, interrupted ? 130 : (code ?? 1)));
@@ -67,8 +69,9 @@ export function npm(...args) {
 /** Installs what package-lock.json says unless just that is installed. */
 export async function install() {
   if (isInstalled()) return say('The packages are installed.');
-  say('Installing the packages (npm ci); this takes a minute or two the first time');
-  await npm('ci');
+  say('Installing the packages; this takes a minute or two the first time');
+  // Not `npm ci`: it refuses when a registry lacks optional packages that only other platforms need.
+  await npm('install', '--no-save');
 }
 
 /** True if node_modules holds exactly what package-lock.json asks for on this platform. */

@@ -14,6 +14,11 @@ async function gpufaas(...args) {
   await run(node(), [join(root, 'bin', 'run.js'), ...args]);
 }
 
+async function isResident(name) {
+  const { devices } = JSON.parse(await run(node(), [join(root, 'bin', 'run.js'), 'ps', '--json'], { keep: true }));
+  return devices.some((device) => device.resident.some((model) => model.functions.includes(name)));
+}
+
 async function start() {
   await install();
   await build();
@@ -26,8 +31,8 @@ async function start() {
     await run(node(), init, { cwd: join(root, 'demo') });
   }
   await gpufaas('deploy', demo);
-  // Its trial during the deployment has left the model on a device; the first call is to show a load.
-  await gpufaas('unload', 'digits');
+  // Left on a device by an earlier `npm start`; the first call is to show what a load costs.
+  if (await isResident('digits')) await gpufaas('unload', 'digits');
   const sample = /^sample:\s*(\S+)/m.exec(readFileSync(join(root, demo, 'function.yaml'), 'utf8'))[1];
   const picture = join(demo, sample);
   await gpufaas('invoke', 'digits', '-f', picture);
