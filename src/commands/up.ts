@@ -4,7 +4,6 @@ import { renderStatus } from '../cli/render/status.ts';
 import { absolutePolicy, resolveSettings, settingFlags } from '../cli/settings.ts';
 import { GpufaasClient } from '../client/client.ts';
 import { startInBackground } from '../client/start.ts';
-import { GpufaasError } from '../errors.ts';
 import { parseDuration } from '../units.ts';
 
 export default class Up extends BaseCommand {
@@ -35,12 +34,10 @@ export default class Up extends BaseCommand {
     });
     this.progress.clear();
     const status = await new GpufaasClient({ ...location, signal: this.signal }).status();
-    if (!started && serveFlags(flags).length > 0) {
-      throw new GpufaasError('DAEMON_RUNNING', `A daemon (pid ${status.pid}) already runs at ${status.url}.`, {
-        suggestions: ['To change its devices, policy or address: `gpufaas down`, then `gpufaas up` with the flags.'],
-      });
-    }
     this.note(started ? `Started the daemon at ${status.url}.` : `The daemon runs already, at ${status.url}.`);
+    if (!started && serveFlags(flags).length > 0) {
+      this.note('It keeps the settings it was started with; to change them: `gpufaas down`, then `gpufaas up` again.');
+    }
     this.print(renderStatus(status));
     this.next('gpufaas init', 'gpufaas deploy');
     return { ...status, started };

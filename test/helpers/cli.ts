@@ -1,0 +1,86 @@
+// Runs the command line from source as a user would: processes of its own, a home of its own.
+
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const program = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
+
+/** How a command ended. */
+export interface Ended {
+  /** The exit code, or the signal's name. */
+  readonly code: number | string;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A home with a working folder beside it; `close` ends the daemon it may have and removes both. */
+export class Sandbox {
+  readonly folder = mkdtempSync(join(tmpdir(), 'gpufaas-e2e-'));
+  readonly home = join(this.folder, 'home');
+  readonly environment: NodeJS.ProcessEnv;
+
+  constructor(environment: Readonly<Record<string, string>> = {}) {
+    const { GPUFAAS_URL: _url, GPUFAAS_TOKEN: _token, ...rest } = process.env;
+    this.environment = { ...rest, GPUFAAS_HOME: this.home, GPUFAAS_DEVICES: 'cpu@1GB', ...environment };
+  }
+
+  /** Starts a command and leaves it running. */
+  start(args: readonly string[], cwd = this.folder): ChildProcess {
+    return spawn(process.execPath, [program, ...args], { cwd, env: this.environment, stdio: ['pipe', 'pipe', 'pipe'] });
+  }
+
+  /** Runs a command to its end. */
+  run(
+    args: readonly string[],
+    { input = '', cwd = this.folder }: { input?: string; cwd?: string } = {},
+  ): Promise<Ended> {
+    const child = this.start(args, cwd);
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
+    return ended(child);
+  }
+
+  /** Runs a command with --json and parses what it prints. */
+  async json<T = unknown>(...args: readonly string[]): Promise<T> {
+    const { stdout } = await this.run([...args, '--json']);
+    return JSON.parse(stdout) as T;
+  }
+
+  /** The process of the daemon as it wrote it down; null if there is none. */
+  pid(): number | null {
+    try {
+      return (JSON.parse(readFileSync(join(this.home, 'daemon.json'), 'utf8')) as { pid: number }).pid;
+    } catch {
+      return null;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.run(['down', '--drain', '0']);
+    const pid = this.pid();
+    if (pid !== null) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch {
+        // It is gone.
+      }
+    }
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+/** Waits for the end of a command; kills it after 60 s. */
+export async function ended(child: ChildProcess): Promise<Ended> {
+  const output = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.setEncoding('utf8').on('data', (text: string) => (output[name] += text));
+  }
+  const timer = setTimeout(() => child.kill('SIGKILL'), 60_000);
+  const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  clearTimeout(timer);
+  return { code: code ?? signal ?? 'unknown', ...output };
+}
