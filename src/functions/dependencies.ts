@@ -147,7 +147,7 @@ async function run(
 function npmReason(lines: readonly string[]): string | undefined {
   const told = lines
     .filter((line) => /^npm (error|ERR!)/.test(line))
-    .map((line) => line.replace(/^npm (error|ERR!)\s*/, '').trim());
+    .map((line) => line.replace(/^npm (error|ERR!)\s*([a-z]+ (?=[A-Z]+:))?/, '').trim());
   const code = told.find((line) => line.startsWith('code '))?.slice('code '.length);
   const reason = told.find(
     (line) => line !== '' && !/^(code|errno|syscall|A complete log|path|dest|network (This|If)) ?/.test(line),

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { GpufaasError } from '../../../src/errors.ts';
-import { eventually, handlerProcess } from '../../helpers/handler-process.ts';
+import { alive, eventually, handlerProcess } from '../../helpers/handler-process.ts';
 
 const define = (body: string, top = ''): string =>
   `import { defineHandler } from 'gpufaas';\n${top}\nexport default defineHandler(async (request, { models, log, signal }) => {\n${body}\n});\n`;
@@ -21,15 +21,6 @@ async function failure(promise: Promise<unknown>): Promise<GpufaasError> {
   expect(known.message).not.toContain('\n');
   return known;
 }
-
-const alive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-};
 
 describe('a handler that', () => {
   it.each([
