@@ -8,7 +8,7 @@ import { newCallId } from '../random.ts';
 import { startHeaders, writeError } from './answers.ts';
 import type { ErrorStyle } from './answers.ts';
 import type { BodyLease } from './body.ts';
-import { linger, readBody } from './body.ts';
+import { readBody } from './body.ts';
 import { requestCoding, unpackBody } from './compression.ts';
 import type { GatewayContext } from './context.ts';
 import type { CallSummary, ServedFunction, Surface } from './platform.ts';
@@ -86,7 +86,6 @@ export class Call {
       this.#context.settings.log.error({ callId: this.id, err: error.cause ?? error }, 'a call failed inside gpufaas');
     }
     if (this.target !== undefined && !this.handedOver) this.#record(this.target, error);
-    linger(this.request);
   }
 
   #record(target: { served: ServedFunction; surface: Surface }, error: GpufaasError): void {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { routes } from '../api/routes.ts';
 import { toGpufaasError } from '../errors.ts';
 import { problemOf } from './answers.ts';
-import { linger, streamBody } from './body.ts';
+import { streamBody } from './body.ts';
 import type { GatewayContext } from './context.ts';
 import { LineWriter } from './ndjson.ts';
 import { goneSignal, query } from './requests.ts';
@@ -35,7 +35,6 @@ export function registerDeploy(app: FastifyInstance, context: GatewayContext): v
     }
     lines.end();
     if (!reply.raw.writableFinished) await once(reply.raw, 'close');
-    linger(request.raw);
     return reply;
   });
 }

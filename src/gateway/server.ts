@@ -81,6 +81,11 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     guard.check(request.headers, request.routeOptions.config.access ?? (request.is404 ? 'read' : 'change'));
     done();
   });
+  // Also for routes that read no body, and for bodies that were refused half-way.
+  app.addHook('onResponse', (request, _reply, done) => {
+    linger(request.raw);
+    done();
+  });
   app.setErrorHandler((error, request, reply) => answerError(context, error, request, reply));
   app.setNotFoundHandler((request, reply) => {
     const allowed = methods.allowed(request.url.split('?', 1)[0]!);
@@ -134,7 +139,6 @@ function answerError(context: GatewayContext, thrown: unknown, request: FastifyR
     .headers(answer.headers)
     .serializer((body: string) => body)
     .send(JSON.stringify(answer.body));
-  linger(request.raw);
 }
 
 /** Fastify's own errors in our words. */
