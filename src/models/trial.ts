@@ -63,7 +63,7 @@ export async function withTrial<T>(
       tooLarge = true;
       cancel();
     });
-    return await use(new Trial(runner));
+    return await use(new Trial(runner, (await runner.measure()).deviceFreeBytes));
   } catch (error) {
     if (options.signal?.aborted === true)
       throw new GpufaasError('CANCELLED', 'The measurement was given up.', { cause: error });
@@ -100,9 +100,12 @@ async function asModelError(error: GpufaasError, lost: Promise<string>, options:
 /** See `withTrial`. */
 export class Trial {
   readonly #runner: DeviceRunner;
+  /** What a device with memory of its own had free before the first load. */
+  readonly #emptyFreeBytes: number | null;
 
-  constructor(runner: DeviceRunner) {
+  constructor(runner: DeviceRunner, emptyFreeBytes: number | null) {
     this.#runner = runner;
+    this.#emptyFreeBytes = emptyFreeBytes;
   }
 
   load(model: LoadableModel): Promise<LoadResult> {
@@ -134,9 +137,9 @@ export class Trial {
       await new Promise((resolve) => void setTimeout(resolve, SETTLE_POLL_MS));
       measured = await this.#runner.measure();
     }
-    const { processRssBytes, emptyRssBytes, deviceTotalBytes, deviceFreeBytes } = measured;
-    if (deviceTotalBytes !== null && deviceFreeBytes !== null) {
-      return { residentBytes: deviceTotalBytes - deviceFreeBytes, peakBytes: null };
+    const { processRssBytes, emptyRssBytes, deviceFreeBytes } = measured;
+    if (deviceFreeBytes !== null && this.#emptyFreeBytes !== null) {
+      return { residentBytes: Math.max(0, this.#emptyFreeBytes - deviceFreeBytes), peakBytes: null };
     }
     const peak = processBytes(this.#runner.pid ?? 0, 'VmHWM');
     return {

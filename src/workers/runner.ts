@@ -2,7 +2,9 @@
 // up for a while when it keeps dying. Calls that were under way when it died are rejected, never repeated here.
 
 import type { Device } from '../devices/types.ts';
+import { askCardMemory } from '../devices/nvidia.ts';
 import { GpufaasError } from '../errors.ts';
+import { CardMemory } from './card-memory.ts';
 import type { Tensor } from '../tensors.ts';
 import type {
   DeviceMeasurement,
@@ -27,6 +29,8 @@ export interface RunnerOptions extends Partial<Omit<ProcessOptions, 'environment
   readonly backoffMs?: readonly number[];
   /** Deaths in a row, with no load or run between them that succeeded, after which the device counts as failed. */
   readonly crashLimit?: number;
+  /** How often the memory of a card is read (CUDA). */
+  readonly cardWatchMs?: number;
   /** How often a failed device is tried again. */
   readonly failedRetryMs?: number;
 }
@@ -51,17 +55,23 @@ const DEFAULTS: ProcessOptions = {
 const BACKOFF_MS = [0, 250, 1_000, 4_000, 10_000];
 const CRASH_LIMIT = 5;
 const FAILED_RETRY_MS = 60_000;
+/** How long calls under way may hold up a restart that gets memory back. */
+const RECYCLE_PATIENCE_MS = 5_000;
+const RECYCLE_POLL_MS = 50;
 
 class ProcessRunner implements DeviceRunner {
   readonly device: string;
   readonly #device: Device;
   readonly #options: RunnerOptions;
   readonly #events: RunnerEvents;
+  /** CUDA: the card's own memory, as its driver tells it. */
+  readonly #card: CardMemory | undefined;
   #state: RunnerState = 'stopped';
   #process: WorkerProcess | undefined;
   /** Deaths since the last load or run that succeeded. */
   #deaths = 0;
   #restart: NodeJS.Timeout | undefined;
+  #recycling: NodeJS.Timeout | undefined;
   #starting: PromiseWithResolvers<void> | undefined;
 
   constructor(device: Device, options: RunnerOptions, events: RunnerEvents) {
@@ -69,6 +79,35 @@ class ProcessRunner implements DeviceRunner {
     this.#device = device;
     this.#options = options;
     this.#events = events;
+    this.#card = this.#watchCard();
+  }
+
+  #watchCard(): CardMemory | undefined {
+    const { uuid, memoryBytes } = this.#device;
+    if (uuid === undefined) return undefined;
+    return new CardMemory({
+      read: () => askCardMemory(uuid),
+      reserveBytes: this.#options.reserveBytes ?? 0,
+      budgetBytes: memoryBytes,
+      ...(this.#options.cardWatchMs !== undefined && { watchMs: this.#options.cardWatchMs }),
+      onNotice: (message, details) => this.#events.onNotice(message, { device: this.device, ...details }),
+      onLeak: (missingBytes) => this.#recycle(`${missingBytes} bytes did not come back after evictions`),
+    });
+  }
+
+  /** A new process is the only way to get back what a runtime keeps: when nothing is under way, or soon. */
+  #recycle(reason: string): void {
+    const worker = this.#process;
+    if (worker === undefined || this.#state !== 'ready') return;
+    this.#events.onNotice('the worker is restarted', { device: this.device, reason });
+    const giveUpMs = performance.now() + RECYCLE_PATIENCE_MS;
+    const attempt = (): void => {
+      if (this.#process !== worker) return;
+      if (worker.callsUnderWay === 0 || performance.now() > giveUpMs) worker.kill(reason);
+      else this.#recycling = setTimeout(attempt, RECYCLE_POLL_MS);
+    };
+    clearTimeout(this.#recycling);
+    this.#recycling = setTimeout(attempt, 0);
   }
 
   get state(): RunnerState {
@@ -114,6 +153,8 @@ class ProcessRunner implements DeviceRunner {
 
   #onReady(): void {
     this.#state = 'ready';
+    // A driver that is slow to answer must not keep the device from serving.
+    void this.#card?.start();
     this.#settleStart();
     this.#events.onReady();
   }
@@ -128,6 +169,8 @@ class ProcessRunner implements DeviceRunner {
   #onExit(worker: WorkerProcess, reason: string): void {
     if (this.#process !== worker) return;
     this.#process = undefined;
+    this.#card?.stop();
+    clearTimeout(this.#recycling);
     if (this.#state === 'stopped' || this.#state === 'unplugged') return;
     this.#deaths += 1;
     const crashLimit = this.#options.crashLimit ?? CRASH_LIMIT;
@@ -164,13 +207,19 @@ class ProcessRunner implements DeviceRunner {
   }
 
   async load(model: LoadableModel): Promise<LoadResult> {
-    const result = await this.#worker().load(model);
+    const worker = this.#worker();
+    const task = (): Promise<LoadResult> => worker.load(model);
+    const { result, measuredBytes } =
+      this.#card === undefined ? { result: await task(), measuredBytes: null } : await this.#card.load(model.id, task);
     this.#deaths = 0;
-    return result;
+    return this.#card === undefined ? result : { ...result, measuredBytes };
   }
 
   async evict(modelId: string): Promise<EvictResult> {
-    return this.#worker().evict(modelId);
+    const worker = this.#worker();
+    if (this.#card === undefined) return worker.evict(modelId);
+    const { result, releasedBytes } = await this.#card.evict(modelId, () => worker.evict(modelId));
+    return { ...result, releasedBytes };
   }
 
   async run(modelId: string, inputs: readonly Tensor[]): Promise<RunResult> {
@@ -181,7 +230,9 @@ class ProcessRunner implements DeviceRunner {
 
   async measure(): Promise<DeviceMeasurement> {
     const { rssBytes, ...rest } = await this.#worker().measure();
-    return { processRssBytes: rssBytes, ...rest };
+    const card = (await this.#card?.refresh()) ?? this.#card?.latest ?? null;
+    const ofCard = card === null ? {} : { deviceTotalBytes: card.totalBytes, deviceFreeBytes: card.freeBytes };
+    return { processRssBytes: rssBytes, ...rest, ...ofCard };
   }
 
   async stop(force = false): Promise<void> {
@@ -208,6 +259,7 @@ class ProcessRunner implements DeviceRunner {
   async #halt(state: 'stopped' | 'unplugged', force: boolean): Promise<void> {
     this.#state = state;
     clearTimeout(this.#restart);
+    clearTimeout(this.#recycling);
     this.#settleStart(new GpufaasError('WORKER_DIED', `The worker of ${this.device} was ${state}.`));
     const worker = this.#process;
     if (worker === undefined) return;

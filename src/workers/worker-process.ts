@@ -95,6 +95,10 @@ export class WorkerProcess {
     return this.#ended ? undefined : this.#child.pid;
   }
 
+  get callsUnderWay(): number {
+    return this.#calls.size;
+  }
+
   /** Resolves after the process is gone. */
   get exited(): Promise<void> {
     return this.#exited.promise;
