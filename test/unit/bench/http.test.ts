@@ -1,0 +1,132 @@
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { FunctionDetail } from '../../../src/api/schemas.ts';
+import { describeContext } from '../../../src/bench/context.ts';
+import { runLoad } from '../../../src/bench/http/load.ts';
+import type { LoadPlan } from '../../../src/bench/http/load.ts';
+import { renderLoad, summariseLoad } from '../../../src/bench/http/report.ts';
+import { sampleInput } from '../../../src/bench/http/sample-input.ts';
+
+let server: Server | undefined;
+afterEach(() => {
+  server?.close();
+  server?.closeAllConnections();
+});
+
+async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<URL> {
+  server = createServer(answer);
+  await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
+  return new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/function/f`);
+}
+
+const plan = (over: Partial<LoadPlan>): LoadPlan => ({ callers: 4, durationMs: 300, rate: null, ...over });
+const target = (url: URL) => ({ url, headers: { 'content-type': 'text/plain' }, body: Buffer.from('hello') });
+const context = describeContext('http', [], {});
+
+function timed(response: ServerResponse, status = 200): void {
+  response.writeHead(status, {
+    'x-gpufaas-cache': 'miss',
+    'server-timing': 'queue;dur=1, load;dur=2, run;dur=3',
+    'x-duration-seconds': '0.008',
+  });
+  response.end('answer');
+}
+
+describe('A load test', () => {
+  it('keeps a number of callers busy and says where the time went', async () => {
+    let most = 0;
+    let underWay = 0;
+    const url = await serve((request, response) => {
+      most = Math.max(most, ++underWay);
+      request.resume();
+      setTimeout(() => {
+        underWay--;
+        timed(response);
+      }, 20);
+    });
+    const outcome = await runLoad(target(url), plan({}));
+    expect(most).toBe(4);
+    const report = summariseLoad('f', plan({}), outcome, context);
+    expect(report).toMatchObject({ mode: 'closed', callers: 4, failed: 0, notSent: 0, coldRatio: 1 });
+    expect(report.requests).toBeGreaterThan(20);
+    expect(report.time).toMatchObject({ queueMs: 1, loadMs: 2, runMs: 3 });
+    expect(report.time.handlerMs).toBeCloseTo(2);
+    const { queueMs, loadMs, runMs, handlerMs, transportMs } = report.time;
+    expect(queueMs + loadMs + runMs + handlerMs + transportMs).toBeCloseTo(report.meanMs, 1);
+    expect(renderLoad(report)).toContain('100.0% waited for a load');
+  });
+
+  it('sends at a rate whatever the answers do, and counts from when a call was due', async () => {
+    const arrivals: number[] = [];
+    const url = await serve((request, response) => {
+      arrivals.push(performance.now());
+      request.resume();
+      setTimeout(() => timed(response), 150);
+    });
+    const outcome = await runLoad(target(url), plan({ rate: 50, durationMs: 400 }));
+    expect(outcome.answers).toHaveLength(20);
+    expect(arrivals.at(-1)! - arrivals[0]!).toBeGreaterThan(300);
+    // One caller waiting for its answer would have managed three.
+    expect(outcome.answers.every((answer) => answer.latencyMs >= 145)).toBe(true);
+  });
+
+  it('counts what fails, and does not take it for answers', async () => {
+    let count = 0;
+    const url = await serve((request, response) => {
+      request.resume();
+      if (++count % 3 === 0) response.destroy();
+      else timed(response, count % 3 === 1 ? 200 : 429);
+    });
+    const report = summariseLoad('f', plan({}), await runLoad(target(url), plan({})), context);
+    expect(report.failures['429']).toBeGreaterThan(0);
+    expect(report.failures['ECONNRESET']).toBeGreaterThan(0);
+    expect(report.failed + report.requests).toBeGreaterThanOrEqual(count - 4);
+    expect(renderLoad(report)).toMatch(/failed +\d+: .*429/);
+  });
+
+  it('ends at the signal with what it has', async () => {
+    const url = await serve((request, response) => {
+      request.resume();
+      setTimeout(() => timed(response), 5);
+    });
+    const signal = AbortSignal.timeout(100);
+    const started = performance.now();
+    const outcome = await runLoad(target(url), plan({ durationMs: 60_000, signal }));
+    expect(performance.now() - started).toBeLessThan(2000);
+    expect(outcome.answers.length).toBeGreaterThan(0);
+    expect(outcome.broken.size).toBe(0);
+    expect(summariseLoad('f', plan({ signal }), outcome, context).interrupted).toBe(true);
+  });
+
+  it('survives a daemon that is gone', async () => {
+    const url = await serve(() => undefined);
+    server!.close();
+    const report = summariseLoad('f', plan({}), await runLoad(target(url), plan({ durationMs: 100 })), context);
+    expect(report).toMatchObject({ requests: 0, meanMs: 0, p99Ms: 0, coldRatio: 0 });
+    expect(report.failures['ECONNREFUSED']).toBeGreaterThan(0);
+  });
+});
+
+describe('A sample input', () => {
+  const detail = (over: object, inputs: object[]): FunctionDetail =>
+    ({ name: 'f', handler: null, modelDetails: [{ inputs }], ...over }) as unknown as FunctionDetail;
+
+  it('is zeros of the declared shapes, one row', () => {
+    const input = { name: 'x', datatype: 'FP32', shape: [-1, 3, 2] };
+    const { headers, body } = sampleInput(detail({}, [input, { name: 'n', datatype: 'INT64', shape: [1] }]));
+    const length = Number(headers['inference-header-content-length']);
+    expect(JSON.parse(Buffer.from(body.subarray(0, length)).toString()).inputs).toEqual([
+      { name: 'x', datatype: 'FP32', shape: [1, 3, 2], parameters: { binary_data_size: 24 } },
+      { name: 'n', datatype: 'INT64', shape: [1], parameters: { binary_data_size: 8 } },
+    ]);
+    expect(body.length).toBe(length + 32);
+  });
+
+  it('is not guessed for handlers and text', () => {
+    expect(() => sampleInput(detail({ handler: 'handler.ts' }, []))).toThrow('What f takes is not known');
+    const text = { name: 's', datatype: 'BYTES', shape: [1] };
+    expect(() => sampleInput(detail({}, [text]))).toThrow('What f takes is not known');
+  });
+});
