@@ -41,5 +41,15 @@ export const dutch: LanguagePieces = {
     Doe de deur dicht als je weggaat, alsjeblieft.
     De uitslagen waren beter dan we dachten.
     Wie is die man daar met de hoed?
-    Ik blijf liever hier dan dat ik met hen meega.`,
+    Ik blijf liever hier dan dat ik met hen meega.
+    Waar heb je de schaar gelaten, en waarom zei je niets?
+    Wanneer gaat de winkel weer open?
+    Het was een genoegen om met jullie allemaal te werken.
+    Alles wat op die plank glinstert is met de hand gemaakt.
+    Waarom zijn er nog maar zo weinig stoelen over?
+    Leg neer, was je gezicht en maak je klaar voor school.
+    De meeste van die woorden worden al eeuwen gebruikt.
+    Ik denk dat je misschien gelijk hebt over wat er daarna gebeurde.
+    Vindt u het erg als ik even het raam openzet?
+    Beide kinderen kregen evenveel, nietwaar?`,
 };

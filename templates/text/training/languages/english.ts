@@ -41,5 +41,15 @@ export const english: LanguagePieces = {
     Please close the door when you leave.
     This year's results were better than we thought.
     Who is that man over there with the hat?
-    I would rather stay here than go with them.`,
+    I would rather stay here than go with them.
+    Where did you put the scissors, and why didn't you say so?
+    When will the shop open again?
+    It has been a pleasure working with all of you.
+    Everything which glitters on that shelf was made by hand.
+    Why are there so few chairs left?
+    Put it down, wash your face and get ready for school.
+    Most of those words have been used for hundreds of years.
+    I think you might be right about what happened next.
+    Would you mind if I opened the window for a while?
+    Both children were given the same amount, weren't they?`,
 };

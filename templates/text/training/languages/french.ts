@@ -42,5 +42,15 @@ export const french: LanguagePieces = {
     Ferme la porte quand tu pars, s'il te plaît.
     Les résultats étaient meilleurs que nous ne le pensions.
     Qui est cet homme là-bas avec le chapeau ?
-    Je préfère rester ici plutôt que d'aller avec eux.`,
+    Je préfère rester ici plutôt que d'aller avec eux.
+    Où as-tu mis les ciseaux, et pourquoi n'as-tu rien dit ?
+    Quand est-ce que le magasin rouvre ?
+    Ce fut un plaisir de travailler avec vous tous.
+    Tout ce qui brille sur cette étagère a été fait à la main.
+    Pourquoi reste-t-il si peu de chaises ?
+    Pose ça, lave-toi la figure et prépare-toi pour l'école.
+    La plupart de ces mots sont utilisés depuis des siècles.
+    Je crois que tu as peut-être raison sur ce qui s'est passé ensuite.
+    Est-ce que cela vous dérange si j'ouvre la fenêtre ?
+    Les deux enfants ont reçu la même part, n'est-ce pas ?`,
 };

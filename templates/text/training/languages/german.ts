@@ -41,5 +41,15 @@ export const german: LanguagePieces = {
     Bitte mach die Tür zu, wenn du gehst.
     Die Ergebnisse waren besser, als wir dachten.
     Wer ist der Mann da drüben mit dem Hut?
-    Ich würde lieber hier bleiben, als mit ihnen zu gehen.`,
+    Ich würde lieber hier bleiben, als mit ihnen zu gehen.
+    Wo hast du die Schere hingelegt, und warum sagst du nichts?
+    Wann macht der Laden wieder auf?
+    Es war mir eine Freude, mit euch allen zu arbeiten.
+    Alles, was auf dem Regal glänzt, wurde von Hand gemacht.
+    Warum gibt es nur noch so wenige Stühle?
+    Leg es hin, wasch dein Gesicht und zieh dich für die Schule an.
+    Die meisten Wörter werden schon seit Jahrhunderten benutzt.
+    Ich glaube, du könntest recht haben mit dem, was danach geschah.
+    Stört es Sie, wenn ich kurz das Fenster öffne?
+    Beide Kinder haben gleich viel bekommen, nicht wahr?`,
 };

@@ -42,5 +42,15 @@ export const italian: LanguagePieces = {
     Chiudi la porta quando esci, per favore.
     I risultati sono stati migliori di quanto pensassimo.
     Chi è quell'uomo laggiù con il cappello?
-    Preferisco restare qui piuttosto che andare con loro.`,
+    Preferisco restare qui piuttosto che andare con loro.
+    Dove hai messo le forbici, e perché non hai detto niente?
+    Quando riapre il negozio?
+    È stato un piacere lavorare con tutti voi.
+    Tutto ciò che luccica su quello scaffale è fatto a mano.
+    Perché sono rimaste così poche sedie?
+    Lascia stare, lavati la faccia e preparati per la scuola.
+    La maggior parte di quelle parole si usa da secoli.
+    Credo che tu possa avere ragione su quello che è successo dopo.
+    Le dispiace se apro un attimo la finestra?
+    I due bambini hanno ricevuto la stessa parte, vero?`,
 };

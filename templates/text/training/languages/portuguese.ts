@@ -41,5 +41,15 @@ export const portuguese: LanguagePieces = {
     Feche a porta quando sair, por favor.
     Os resultados foram melhores do que pensávamos.
     Quem é aquele homem ali com o chapéu?
-    Prefiro ficar aqui a ir com eles.`,
+    Prefiro ficar aqui a ir com eles.
+    Onde puseste a tesoura, e por que não disseste nada?
+    Quando é que a loja volta a abrir?
+    Foi um prazer trabalhar com todos vocês.
+    Tudo o que brilha naquela prateleira foi feito à mão.
+    Por que restam tão poucas cadeiras?
+    Larga isso, lava a cara e prepara-te para a escola.
+    A maior parte dessas palavras é usada há séculos.
+    Acho que talvez tenhas razão sobre o que aconteceu depois.
+    Você se importa se eu abrir um pouco a janela?
+    As duas crianças receberam a mesma parte, não foi?`,
 };

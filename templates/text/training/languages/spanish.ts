@@ -41,5 +41,15 @@ export const spanish: LanguagePieces = {
     Cierra la puerta cuando te vayas, por favor.
     Los resultados fueron mejores de lo que pensábamos.
     ¿Quién es aquel hombre del sombrero?
-    Prefiero quedarme aquí a irme con ellos.`,
+    Prefiero quedarme aquí a irme con ellos.
+    ¿Dónde pusiste las tijeras, y por qué no dijiste nada?
+    ¿Cuándo vuelve a abrir la tienda?
+    Ha sido un placer trabajar con todos ustedes.
+    Todo lo que brilla en ese estante está hecho a mano.
+    ¿Por qué quedan tan pocas sillas?
+    Deja eso, lávate la cara y prepárate para ir al colegio.
+    La mayoría de esas palabras se usan desde hace siglos.
+    Creo que quizás tengas razón en lo que pasó luego.
+    ¿Le molesta si abro un rato la ventana?
+    Los dos niños recibieron lo mismo, ¿verdad?`,
 };

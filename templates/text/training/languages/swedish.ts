@@ -40,5 +40,15 @@ export const swedish: LanguagePieces = {
     Stäng dörren när du går, är du snäll.
     Resultaten blev bättre än vi trodde.
     Vem är mannen där borta med hatten?
-    Jag stannar hellre här än följer med dem.`,
+    Jag stannar hellre här än följer med dem.
+    Var lade du saxen, och varför sa du ingenting?
+    När öppnar affären igen?
+    Det har varit ett nöje att arbeta med er alla.
+    Allt som glänser på den hyllan är gjort för hand.
+    Varför finns det så få stolar kvar?
+    Lägg ner det, tvätta ansiktet och gör dig redo för skolan.
+    De flesta av orden har använts i hundratals år.
+    Jag tror att du kan ha rätt om vad som hände sedan.
+    Gör det något om jag öppnar fönstret en stund?
+    Båda barnen fick lika mycket, eller hur?`,
 };
