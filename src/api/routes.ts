@@ -39,6 +39,8 @@ export const routes = {
   models: `${BASE}/models`,
   model: (sha256: string) => `${BASE}/models/${encodeURIComponent(sha256)}`,
   events: `${BASE}/events`,
+  /** By the function's name to call it, by the call's id to ask for its answer or to cancel it. */
+  asyncCall: (nameOrId: string) => `/async-function/${encodeURIComponent(nameOrId)}`,
   call: (name: string) => `/function/${encodeURIComponent(name)}`,
 } as const;
 

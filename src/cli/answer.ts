@@ -1,5 +1,6 @@
 // A function's answer as `invoke --json` gives it: its result as data, and the record of the call.
 
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { InvocationRecord, RunTiming, Timing, CacheOutcome } from '../api/schemas.ts';
 import type { CallHeaders } from '../client/call-headers.ts';
@@ -18,6 +19,23 @@ export interface InvokeResult {
   readonly device: string | null;
   readonly runs: readonly RunTiming[];
   readonly timing: Timing;
+}
+
+/** Writes an answer to stdout as it comes, byte for byte; on a terminal the next line begins on its own. */
+export async function copyToStdout(body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  let last: number | undefined;
+  for await (const chunk of body) {
+    last = chunk.at(-1) ?? last;
+    if (!process.stdout.write(chunk)) await once(process.stdout, 'drain', { signal });
+  }
+  if (process.stdout.isTTY && last !== undefined && last !== 0x0a) process.stderr.write('\n');
+}
+
+/** The whole of an answer. */
+export async function collect(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of body) chunks.push(chunk);
+  return Buffer.concat(chunks);
 }
 
 /** JSON as data, text as text, anything else as `{base64}`. */

@@ -4,7 +4,7 @@
 import type { Readable } from 'node:stream';
 import type { ZodType } from 'zod';
 import type * as Schemas from '../api/schemas.ts';
-import { routes } from '../api/routes.ts';
+import { headers as wire, routes } from '../api/routes.ts';
 import { GpufaasError } from '../errors.ts';
 import { readBody, readLines, send, type HttpAnswer, type HttpRequest } from './http.ts';
 import { errorFromBody, errorFromProblem, isProblem } from './problem.ts';
@@ -192,9 +192,35 @@ export class GpufaasClient {
    * Calls a function. What the function answers, good or bad, is returned; what went wrong around it (unknown function, full
    * queue, handler died) is thrown.
    */
-  async call(name: string, call: Call = {}): Promise<CallAnswer> {
+  call(name: string, call: Call = {}): Promise<CallAnswer> {
+    return this.#call('POST', `${routes.call(name)}${call.path ?? ''}`, call);
+  }
+
+  /** Calls a function without waiting for it; gives the id to ask for the answer with. */
+  async callLater(name: string, call: Call = {}): Promise<string> {
+    const answer = await this.#call('POST', `${routes.asyncCall(name)}${call.path ?? ''}`, call);
+    const id = answer.headers[wire.callId];
+    for await (const _ of answer.body);
+    if (answer.status === 202 && id !== undefined) return id;
+    throw notUnderstood('an asynchronous call', answer.status);
+  }
+
+  /** The answer of such a call; null while it waits or runs. Throws CALL_NOT_FOUND, or what the call failed with. */
+  async callAnswer(id: string): Promise<CallAnswer | null> {
+    const answer = await this.#call('GET', routes.asyncCall(id), { timeoutMs: ANSWER_TIMEOUT_MS });
+    if (answer.status !== 202) return answer;
+    for await (const _ of answer.body);
+    return null;
+  }
+
+  /** Ends such a call. Throws CALL_NOT_FOUND, or CONFLICT if it has ended already. */
+  async cancelCall(id: string): Promise<void> {
+    await this.#raw('DELETE', routes.asyncCall(id));
+  }
+
+  async #call(method: string, path: string, call: Call): Promise<CallAnswer> {
     const limitMs = call.timeoutMs ?? HOUR_MS;
-    const request = this.#request('POST', `${routes.call(name)}${call.path ?? ''}`, {
+    const request = this.#request(method, path, {
       ...(call.body && { body: call.body }),
       ...(call.headers && { headers: call.headers }),
       answerTimeoutMs: limitMs,

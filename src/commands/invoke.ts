@@ -1,13 +1,12 @@
-import { once } from 'node:events';
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
-import { describeCall, resultOf } from '../cli/answer.ts';
+import { collect, copyToStdout, describeCall, resultOf } from '../cli/answer.ts';
 import { BaseCommand } from '../cli/base-command.ts';
 import { readInput } from '../cli/input.ts';
 import { renderTiming } from '../cli/render/timing.ts';
 import { startFlag } from '../cli/start-flag.ts';
 import { readCallHeaders } from '../client/call-headers.ts';
-import type { CallAnswer } from '../client/client.ts';
+import type { Call, GpufaasClient } from '../client/client.ts';
 import { GpufaasError } from '../errors.ts';
 import { parseDuration } from '../units.ts';
 
@@ -43,6 +42,7 @@ export default class Invoke extends BaseCommand {
       multiple: true,
       multipleNonGreedy: true,
     }),
+    async: Flags.boolean({ description: 'do not wait: print the id of the call; `calls show` fetches the answer' }),
     timeout: Flags.string({ description: 'give up after this time', helpValue: 'DURATION', default: '1h' }),
     ...startFlag,
   };
@@ -56,20 +56,32 @@ export default class Invoke extends BaseCommand {
     const name = slash === -1 ? args.fn : args.fn.slice(0, slash);
     const input = await readInput({ ...flags, signal, onWaiting: (message) => this.note(message) });
     const client = await this.client({ start: flags.start });
-    const answer = await client.call(name, {
+    const call = {
       body: input.body,
       ...(slash !== -1 && { path: args.fn.slice(slash) }),
       headers: { 'content-type': input.contentType, ...headers },
       timeoutMs,
-    });
+    };
+    if (flags.async) return await this.#callLater(client, name, call);
+    return await this.#call(client, name, call);
+  }
+
+  async #callLater(client: GpufaasClient, name: string, call: Call): Promise<unknown> {
+    const id = await client.callLater(name, call);
+    this.print(id);
+    this.next(`gpufaas calls show ${id}`, `gpufaas calls cancel ${id}`);
+    return { id, function: name, status: 'queued' };
+  }
+
+  async #call(client: GpufaasClient, name: string, call: Call): Promise<unknown> {
+    const answer = await client.call(name, call);
     const callHeaders = readCallHeaders(answer.headers);
     if (answer.status >= 400) process.exitCode = 1;
     if (this.jsonEnabled()) {
-      const body = await collect(answer);
-      const result = resultOf(body, answer.headers['content-type']);
+      const result = resultOf(await collect(answer.body), answer.headers['content-type']);
       return await describeCall(client, { name, status: answer.status, result, headers: callHeaders });
     }
-    await this.#copyToStdout(answer);
+    await copyToStdout(answer.body, this.signal);
     this.note(renderTiming(callHeaders));
     if (answer.status >= 400) {
       throw new GpufaasError('HANDLER_ERROR', `${name} answered with status ${answer.status}.`, {
@@ -78,22 +90,6 @@ export default class Invoke extends BaseCommand {
     }
     return undefined;
   }
-
-  /** The answer as it comes, byte for byte; on a terminal the next line begins on its own. */
-  async #copyToStdout(answer: CallAnswer): Promise<void> {
-    let last: number | undefined;
-    for await (const chunk of answer.body) {
-      last = chunk.at(-1) ?? last;
-      if (!process.stdout.write(chunk)) await once(process.stdout, 'drain', { signal: this.signal });
-    }
-    if (process.stdout.isTTY && last !== undefined && last !== 0x0a) process.stderr.write('\n');
-  }
-}
-
-async function collect(answer: CallAnswer): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  for await (const chunk of answer.body) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 function parseHeaders(lines: readonly string[]): Record<string, string> {

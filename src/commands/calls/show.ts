@@ -1,0 +1,54 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import * as Args from '@oclif/core/args';
+import * as Flags from '@oclif/core/flags';
+import { collect, copyToStdout, describeCall, resultOf } from '../../cli/answer.ts';
+import { BaseCommand } from '../../cli/base-command.ts';
+import { renderTiming } from '../../cli/render/timing.ts';
+import { readCallHeaders } from '../../client/call-headers.ts';
+
+const POLL_MS = 250;
+
+export default class CallsShow extends BaseCommand {
+  static override summary = 'Show the answer of an asynchronous call';
+  static override description =
+    'Answers are kept for an hour. While the call waits or runs there is none yet: that is said, or waited for with --wait.';
+  static override examples = [
+    { description: 'What there is now', command: '<%= config.bin %> calls show ID' },
+    { description: 'The answer, once it is there', command: '<%= config.bin %> calls show ID --wait' },
+  ];
+  static override args = {
+    id: Args.string({ description: 'id of the call, as `invoke --async` gave it', required: true }),
+  };
+  static override flags = { wait: Flags.boolean({ description: 'wait for the answer' }) };
+
+  async run(): Promise<unknown> {
+    const { args, flags } = await this.parse(CallsShow);
+    const client = await this.client();
+    let answer = await client.callAnswer(args.id);
+    while (answer === null && flags.wait) {
+      this.progress.show('Waiting for the answer');
+      await sleep(POLL_MS, undefined, { signal: this.signal });
+      answer = await client.callAnswer(args.id);
+    }
+    this.progress.clear();
+    if (answer === null) {
+      this.print('The call waits or runs.');
+      this.next(`gpufaas calls show ${args.id} --wait`, `gpufaas calls cancel ${args.id}`);
+      return { id: args.id, pending: true };
+    }
+    const headers = readCallHeaders(answer.headers);
+    if (answer.status >= 400) process.exitCode = 1;
+    if (this.jsonEnabled()) {
+      const result = resultOf(await collect(answer.body), answer.headers['content-type']);
+      return await describeCall(client, {
+        name: '',
+        status: answer.status,
+        result,
+        headers: { ...headers, id: args.id },
+      });
+    }
+    await copyToStdout(answer.body, this.signal);
+    this.note(renderTiming(headers));
+    return undefined;
+  }
+}
