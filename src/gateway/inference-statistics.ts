@@ -44,16 +44,22 @@ export class InferenceStatistics {
   /** Takes one event into account. */
   observe(event: PlatformEvent): void {
     if (event.type === 'invocation') this.#count(event.record);
-    else if (event.type === 'function' && event.change === 'removed') this.#functions.delete(event.function);
+    else if (event.type !== 'function') return;
+    else if (event.change === 'removed') this.#functions.delete(event.function);
+    else if (event.change === 'deployed' || event.change === 'rolled-back') this.#start(event.function, event.version);
+  }
+
+  /** Begins anew for the version that serves from now on. */
+  #start(name: string, version: number): { version: number; rows: Map<string, Row> } {
+    const entry = { version, rows: new Map<string, Row>() };
+    this.#functions.set(name, entry);
+    return entry;
   }
 
   #count(record: InvocationRecord): void {
-    let entry = this.#functions.get(record.function);
-    if (entry !== undefined && entry.version > record.version) return;
-    if (entry === undefined || entry.version < record.version) {
-      entry = { version: record.version, rows: new Map() };
-      this.#functions.set(record.function, entry);
-    }
+    const entry = this.#functions.get(record.function) ?? this.#start(record.function, record.version);
+    // The last calls of the version before, or the smoke test of the next.
+    if (entry.version !== record.version) return;
     const { rows } = entry;
     for (const run of record.runs) {
       const row = rows.get(run.model) ?? newRow();

@@ -32,6 +32,8 @@ export function registerInference(app: FastifyInstance, context: GatewayContext)
     const ready = platform.ready();
     return reply.code(ready ? 200 : 503).send({ ready });
   });
+  // Not in the protocol, but asked for by KServe's clients.
+  app.get('/v2/models', open, () => ({ models: allModels(platform).map(({ name }) => name) }));
   app.get('/v2/models/stats', open, () => ({
     model_stats: allModels(platform).map((found) => context.statistics.of(found)),
   }));

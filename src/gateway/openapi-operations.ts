@@ -1,4 +1,4 @@
-// The list of operations that /openapi.json describes: data, no behaviour. A test holds it against the routes there are.
+// The list of operations that /openapi.json describes: data, no behaviour. A test holds each against the routes there are.
 
 import { routes } from '../api/routes.ts';
 
@@ -82,6 +82,7 @@ const inference: readonly Operation[] = [
   { method: 'get', path: '/v2', tag: PROTOCOL, summary: 'Metadata of the server', answer: 'ServerMetadata' },
   { method: 'get', path: '/v2/health/live', tag: PROTOCOL, summary: 'Is the server live' },
   { method: 'get', path: '/v2/health/ready', tag: PROTOCOL, summary: 'Is the server ready' },
+  { method: 'get', path: '/v2/models', tag: PROTOCOL, summary: 'The names of all models' },
   {
     method: 'get',
     path: '/v2/models/stats',

@@ -3,6 +3,7 @@
 
 import { METHODS } from 'node:http';
 import type { Socket } from 'node:net';
+import { totalmem } from 'node:os';
 import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { GpufaasError } from '../errors.ts';
@@ -34,7 +35,6 @@ const DEFAULTS = {
   allowedHosts: [],
   bodyGraceMs: 10_000,
   bodyMinBytesPerSecond: 16 * 1024,
-  maxBufferedBytes: 1024 ** 3,
   maxUploadBytes: 64 * 1024 ** 3,
   jsonThreadBytes: 64 * 1024,
   jsonThreads: 2,
@@ -48,7 +48,7 @@ const MAX_PARAMETER = 8192;
 
 /** Makes the gateway; the caller listens with it, and closing it ends everything it started. */
 export async function createGateway(platform: Platform, options: GatewayOptions): Promise<FastifyInstance> {
-  const settings: GatewaySettings = { ...DEFAULTS, ...options };
+  const settings: GatewaySettings = { ...DEFAULTS, maxBufferedBytes: bufferedBytes(), ...options };
   const guard = createGuard(settings);
   const context: GatewayContext = {
     platform,
@@ -114,6 +114,12 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
   });
   await app.ready();
   return app;
+}
+
+/** A quarter of the memory there is, a gigabyte at most. */
+function bufferedBytes(): number {
+  const constrained = process.constrainedMemory();
+  return Math.min(1024 ** 3, Math.min(totalmem(), constrained > 0 ? constrained : Infinity) / 4);
 }
 
 const routeNotFound = (): GpufaasError =>

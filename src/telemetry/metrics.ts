@@ -142,6 +142,8 @@ function foreignMetrics(registry: Registry) {
     }),
     success: triton('nv_inference_request_success', 'Inference requests that succeeded (Triton).'),
     failure: triton('nv_inference_request_failure', 'Inference requests that failed (Triton).'),
+    inferences: triton('nv_inference_count', 'Inferences performed (Triton).'),
+    executions: triton('nv_inference_exec_count', 'Model executions performed (Triton).'),
     requestUs: triton('nv_inference_request_duration_us', 'Cumulative time of inference requests (Triton).'),
     queueUs: triton('nv_inference_queue_duration_us', 'Cumulative time in queues (Triton).'),
     inferUs: triton('nv_inference_compute_infer_duration_us', 'Cumulative time of runs (Triton).'),
@@ -215,7 +217,8 @@ function countForeign(foreign: ForeignMetrics, record: InvocationRecord, source:
   const nameOf = (model: string): string => (single ? record.function : `${record.function}.${model}`);
   for (const run of record.runs) {
     const model = nameOf(run.model);
-    foreign.success.labels(model, version).inc();
+    for (const counter of [foreign.success, foreign.inferences, foreign.executions])
+      counter.labels(model, version).inc();
     foreign.queueUs.labels(model, version).inc(Math.round(run.queueMs * 1000));
     foreign.inferUs.labels(model, version).inc(Math.round(run.runMs * 1000));
     foreign.requestUs.labels(model, version).inc(Math.round((run.queueMs + run.loadMs + run.runMs) * 1000));

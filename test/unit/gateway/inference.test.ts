@@ -283,6 +283,18 @@ describe('statistics', () => {
   });
 });
 
+test('statistics begin anew with another version, also after a rollback', async () => {
+  const { app, platform } = await gatewayWith([echoFunction]);
+  const about = { type: 'function', at: 'now', function: 'echo' } as const;
+  const count = async () => (await app.inject('/v2/models/echo/stats')).json().model_stats[0].inference_count;
+  platform.emit({ ...about, version: 4, change: 'deployed' });
+  await app.inject({ method: 'POST', url: INFER, payload: request() });
+  expect(await count()).toBe(0);
+  platform.emit({ ...about, version: 3, change: 'rolled-back' });
+  await app.inject({ method: 'POST', url: INFER, payload: request() });
+  expect(await count()).toBe(1);
+});
+
 describe('repository', () => {
   test('lists what can run', async () => {
     const { app } = await gatewayWith([echoFunction, pair]);
