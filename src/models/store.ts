@@ -22,6 +22,8 @@ export interface AddOptions {
    * writes to.
    */
   readonly link?: boolean;
+  /** What the sha256 must be; anything else is refused with BAD_MODEL. */
+  readonly expectedSha256?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -67,7 +69,8 @@ export class ModelStore {
    * Stores an ONNX file with its external weights. Throws BAD_MODEL (no ONNX file, weights missing, cut or outside of the
    * root), FILE_NOT_FOUND, DISK_FULL; then the store is as it was.
    */
-  async add(onnxPath: string, { root, link: mayLink = false, signal }: AddOptions): Promise<StoredModel> {
+  async add(onnxPath: string, options: AddOptions): Promise<StoredModel> {
+    const { root, link: mayLink = false, expectedSha256, signal } = options;
     const source = await ordinaryFile(onnxPath, root);
     if (/\.ort$/i.test(onnxPath)) {
       throw badModel(
@@ -79,6 +82,12 @@ export class ModelStore {
     try {
       await mkdir(temporary, { mode: 0o700 });
       const description = await this.#take(source, root, temporary, mayLink, signal);
+      if (expectedSha256 !== undefined && expectedSha256 !== description.sha256) {
+        throw badModel(
+          `The model has the sha256 ${description.sha256}, not ${expectedSha256} as expected.`,
+          'If these are the right bytes, write that sha256 into function.yaml; else look at where they come from.',
+        );
+      }
       await writeFile(join(temporary, DESCRIPTION), JSON.stringify(description), { mode: 0o600 });
       await this.#publish(temporary, description.sha256);
       return toStored(join(this.folder, description.sha256), description);
