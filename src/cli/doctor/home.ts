@@ -1,0 +1,115 @@
+// Checks of what gpufaas itself has on this machine: its home, the daemon, the port, and that no process of it sends
+// usage data.
+
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { statfs } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { dirname } from 'node:path';
+import { GpufaasClient } from '../../client/client.ts';
+import { daemonLog, findRunning, type Running } from '../../client/start.ts';
+import { toGpufaasError } from '../../errors.ts';
+import type { Home } from '../../home.ts';
+import { formatSize } from '../../units.ts';
+import { resolveSettings } from '../settings.ts';
+import { ok, trouble, type Check } from './check.ts';
+
+const LITTLE_SPACE = 2e9;
+const NO_SPACE = 200e6;
+
+/** The home: writable, nobody else's to read, with room for models. */
+export async function checkHome(home: Home): Promise<Check[]> {
+  const place = nearestExisting(home.root);
+  try {
+    accessSync(place, constants.R_OK | constants.W_OK | constants.X_OK);
+  } catch {
+    const advice = `Make ${place} writable, or set GPUFAAS_HOME to a folder of your own.`;
+    return [trouble('home', 'problem', `${home.root} can't be written`, advice)];
+  }
+  return [checkPermissions(home), await checkSpace(place)];
+}
+
+function checkPermissions(home: Home): Check {
+  if (!existsSync(home.root)) return ok('home', `${home.root}, made with the first start`);
+  // Windows has other means than these bits.
+  if (process.platform === 'win32') return ok('home', home.root);
+  for (const path of [home.token, home.secrets]) {
+    if (existsSync(path) && (statSync(path).mode & 0o077) !== 0) {
+      return trouble('home', 'problem', `${path} can be read by others`, `Run: chmod 600 '${path}'`);
+    }
+  }
+  if ((statSync(home.root).mode & 0o077) === 0) return ok('home', `${home.root}, for its owner alone`);
+  return trouble('home', 'warning', `${home.root} can be read by others`, `Run: chmod 700 '${home.root}'`);
+}
+
+async function checkSpace(place: string): Promise<Check> {
+  const { bavail, bsize } = await statfs(place);
+  const bytes = bavail * bsize;
+  const message = `${formatSize(bytes)} free`;
+  if (bytes >= LITTLE_SPACE) return ok('disk', message);
+  const advice = 'Make room, remove models (`gpufaas models ls`), or set GPUFAAS_HOME to another disk.';
+  return trouble('disk', bytes < NO_SPACE ? 'problem' : 'warning', message, advice);
+}
+
+/** The daemon, or (without one) whether its port is free; and the telemetry of the workers. */
+export async function checkDaemon(home: Home, version: string): Promise<Check[]> {
+  let running: Running | null;
+  try {
+    running = await findRunning(home);
+  } catch (error) {
+    const advice = `Look at ${daemonLog(home)}; end the process and start it again with \`gpufaas up\`.`;
+    return [trouble('daemon', 'problem', toGpufaasError(error).message, advice)];
+  }
+  if (running === null) {
+    const telemetry = ok(
+      'telemetry',
+      'off in all that gpufaas starts; with a running daemon its workers are looked at',
+    );
+    return [ok('daemon', 'not running; `gpufaas up` starts it'), await checkPort(home), telemetry];
+  }
+  const message = `${running.status}, pid ${running.pid}, version ${running.version}, at ${running.url}`;
+  const sameVersion = running.version === version;
+  const advice = `This command line is version ${version}: \`gpufaas down\`, then \`gpufaas up\`.`;
+  const daemon = sameVersion ? ok('daemon', message) : trouble('daemon', 'warning', message, advice);
+  return [daemon, await checkTelemetry(running)];
+}
+
+async function checkPort(home: Home): Promise<Check> {
+  const { DEFAULT_HOST, DEFAULT_PORT } = await import('../../daemon/daemon.ts');
+  const settings = resolveSettings({}, home);
+  const host = settings.host.value ?? DEFAULT_HOST;
+  const port = Number(settings.port.value ?? DEFAULT_PORT);
+  const problem = await new Promise<string | null>((resolve) => {
+    const server = createServer();
+    server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)));
+  });
+  if (problem === null) return ok('port', `${port} on ${host} is free`);
+  const message = problem === 'EADDRINUSE' ? 'is taken by another program' : `can't be listened on (${problem})`;
+  const advice = 'Choose another one: `gpufaas config set port N`, or 0 for any.';
+  return trouble('port', 'problem', `${port} on ${host} ${message}`, advice);
+}
+
+/** ONNX Runtime sends usage data unless its environment forbids it; so look at the environment each worker really has. */
+async function checkTelemetry(running: Running): Promise<Check> {
+  if (process.platform !== 'linux')
+    return ok('telemetry', 'off in all that gpufaas starts (not looked at on this platform)');
+  const devices = await new GpufaasClient(running).devices();
+  const pids = devices.flatMap((device) => (device.pid === null ? [] : [device.pid]));
+  const sending = pids.filter((pid) => !forbidsTelemetry(pid));
+  if (sending.length === 0) return ok('telemetry', `off, as the environment of ${pids.length} worker(s) shows`);
+  const advice = 'Restart the daemon: `gpufaas down`, then `gpufaas up`. If it stays so, please report it.';
+  return trouble('telemetry', 'problem', `not switched off in process ${sending.join(', ')}`, advice);
+}
+
+function forbidsTelemetry(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes('ORT_DISABLE_TELEMETRY=1');
+  } catch (error) {
+    // A worker that has just ended sends nothing either.
+    return (error as NodeJS.ErrnoException).code === 'ENOENT';
+  }
+}
+
+function nearestExisting(path: string): string {
+  return existsSync(path) || dirname(path) === path ? path : nearestExisting(dirname(path));
+}

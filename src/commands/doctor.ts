@@ -1,0 +1,59 @@
+import { styleText } from 'node:util';
+import { BaseCommand } from '../cli/base-command.ts';
+import type { Check, CheckStatus } from '../cli/doctor/check.ts';
+import { resolveSettings, settingFlags } from '../cli/settings.ts';
+
+const MARKS: Readonly<Record<CheckStatus, readonly [mark: string, color: 'green' | 'yellow' | 'red']>> = {
+  ok: ['✓', 'green'],
+  warning: ['!', 'yellow'],
+  problem: ['✗', 'red'],
+};
+
+export default class Doctor extends BaseCommand {
+  static override summary = 'Check this machine and say what to do about what is wrong';
+  static override description =
+    'Driver, cards, providers, memory, disk, permissions, port, telemetry. Every kind of device that `up` would use is ' +
+    'tried with a small session in a throwaway process. Exits 1 if something will not work.';
+  static override examples = [
+    { description: 'Everything', command: '<%= config.bin %> doctor' },
+    { description: 'Would a WebGPU device work?', command: '<%= config.bin %> doctor --devices webgpu' },
+    { description: 'For a bug report', command: '<%= config.bin %> doctor --json' },
+  ];
+  static override flags = { devices: settingFlags.devices };
+
+  async run(): Promise<unknown> {
+    const { flags } = await this.parse(Doctor);
+    process.env['ORT_DISABLE_TELEMETRY'] = '1';
+    const machine = await import('../cli/doctor/machine.ts');
+    const home = await import('../cli/doctor/home.ts');
+    const spec = resolveSettings(flags, this.home).devices.value;
+    const checks: Check[] = [];
+    const steps: readonly (readonly [string, () => Check | Check[] | Promise<Check | Check[]>])[] = [
+      ['Node', () => machine.checkNode()],
+      ['memory', () => machine.checkMemory()],
+      ['the home', () => home.checkHome(this.home)],
+      ['the daemon', () => home.checkDaemon(this.home, this.config.version)],
+      ['the runtime', () => machine.checkRuntime()],
+      ['cards', () => machine.checkCards()],
+      ['devices', () => machine.checkDevices(spec)],
+    ];
+    for (const [what, look] of steps) {
+      this.progress.show(`Looking at ${what}`);
+      this.signal.throwIfAborted();
+      const found = [await look()].flat();
+      this.progress.clear();
+      for (const check of found) this.print(renderCheck(check));
+      checks.push(...found);
+    }
+    const healthy = checks.every((check) => check.status !== 'problem');
+    this.note(healthy ? 'All of it works.' : 'Some of it does not work: see above what to do.');
+    if (!healthy) process.exitCode = 1;
+    return { healthy, version: this.config.version, platform: `${process.platform}-${process.arch}`, checks };
+  }
+}
+
+function renderCheck({ name, status, message, advice }: Check): string {
+  const [mark, color] = MARKS[status];
+  const line = `${styleText(color, mark, { stream: process.stdout })} ${name.padEnd(12)} ${message}`;
+  return advice === null ? line : `${line}\n  ${' '.repeat(12)} → ${advice}`;
+}
