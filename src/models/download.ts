@@ -5,6 +5,7 @@ import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { GpufaasError } from '../errors.ts';
 import { formatDuration, formatSize } from '../units.ts';
 import { checkUrl } from './address.ts';
+import { translateFull } from './files.ts';
 
 /** How patient a download is; times in milliseconds. */
 export interface DownloadOptions {
@@ -25,8 +26,8 @@ export interface DownloadTask {
   /** Where the file goes; `.part` beside it is what has arrived. */
   readonly path: string;
   readonly onProgress: (doneBytes: number, totalBytes: number | null) => void;
-  /** Called when the size is known, before the first byte is written; throws to refuse. */
-  readonly onSize: (bytes: number) => Promise<void>;
+  /** Called when the size is known, with what of it is missing, before a byte is written; throws to refuse. */
+  readonly onSize: (bytes: number, missingBytes: number) => Promise<void>;
   readonly signal: AbortSignal;
 }
 
@@ -61,8 +62,8 @@ export async function download(task: DownloadTask, options: DownloadOptions = {}
       task.signal.throwIfAborted();
       if (error instanceof Refused) throw error.error;
       if (error instanceof GpufaasError) throw error;
-      const code = (error as NodeJS.ErrnoException).code;
-      if (code === 'ENOSPC' || code === 'EDQUOT') throw diskFull(error);
+      const full = translateFull(error);
+      if (full !== error) throw full;
       last = error;
     }
     fruitless = (await sizeOf(partOf(task))) > before ? 0 : fruitless + 1;
@@ -99,7 +100,7 @@ async function attemptOnce(task: DownloadTask, options: DownloadOptions): Promis
     const length = Number(response.headers.get('content-length') ?? Number.NaN);
     const total = Number.isSafeInteger(length) ? start + length : null;
     if (total !== null && total > maxBytes) throw tooLarge(maxBytes);
-    if (total !== null) await task.onSize(total);
+    if (total !== null) await task.onSize(total, total - start);
     await writeFile(tagOf(task), strongTag(response), { mode: 0o600 });
     await using file = await open(partOf(task), start > 0 ? 'a' : 'w', 0o600);
     let done = start;
@@ -247,12 +248,5 @@ const sizeOf = (path: string): Promise<number> =>
 function tooLarge(maxBytes: number): GpufaasError {
   return new GpufaasError('BAD_MODEL', `The file is larger than ${formatSize(maxBytes)}.`, {
     suggestions: ['Check the address: is this the model?'],
-  });
-}
-
-function diskFull(cause: unknown): GpufaasError {
-  return new GpufaasError('DISK_FULL', 'There is no room on disk for the model.', {
-    cause,
-    suggestions: ['Free space: `gpufaas models ls` shows what is stored, `gpufaas models rm` removes it.'],
   });
 }

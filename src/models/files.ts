@@ -3,11 +3,12 @@
 
 import type { Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, link, lstat, open, realpath, stat } from 'node:fs/promises';
+import { chmod, link, lstat, open, realpath, stat, statfs } from 'node:fs/promises';
 import { basename, relative, sep } from 'node:path';
 import { GpufaasError } from '../errors.ts';
 import { externalPath } from '../onnx/external.ts';
 import type { ExternalFile } from '../onnx/external.ts';
+import { formatSize } from '../units.ts';
 
 /** Small enough that hashing one chunk does not delay what else the daemon does. */
 const CHUNK_BYTES = 256 * 1024;
@@ -88,4 +89,23 @@ export async function hashFile(
 /** What is wrong with a model, and what to do. */
 export function badModel(message: string, suggestion: string): GpufaasError {
   return new GpufaasError('BAD_MODEL', message, { suggestions: [suggestion] });
+}
+
+const NO_ROOM = {
+  suggestions: ['Free space: `gpufaas models ls` shows what is stored, `gpufaas models rm` removes it.'],
+};
+
+/** Throws DISK_FULL early, so that what can't fit does not fill the disk before it fails. */
+export async function needRoom(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder);
+  if (bytes <= bavail * bsize) return;
+  const free = formatSize(bavail * bsize);
+  throw new GpufaasError('DISK_FULL', `The model needs ${formatSize(bytes)}; the disk has ${free} free.`, NO_ROOM);
+}
+
+/** DISK_FULL for what the system says of a full disk; any other error as it is. */
+export function translateFull(error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new GpufaasError('DISK_FULL', 'There is no room on disk for the model.', { cause: error, ...NO_ROOM });
 }

@@ -10,6 +10,7 @@ import { inspectOnnx } from '../onnx/inspect.ts';
 import { formatSize } from '../units.ts';
 import { HUB_URL, modelUrl } from './address.ts';
 import { download, type DownloadOptions } from './download.ts';
+import { needRoom } from './files.ts';
 import type { ModelStore } from './store.ts';
 import type { StoredModel } from './types.ts';
 
@@ -90,7 +91,10 @@ async function pull(
       path,
       onProgress: (done: number, total: number | null) =>
         onProgress(arrivedBytes + done, total === null ? null : arrivedBytes + total),
-      onSize: (bytes: number) => makeRoom(store, arrivedBytes + bytes, options),
+      onSize: async (bytes: number, missing: number) => {
+        await makeRoom(store, arrivedBytes + bytes, options);
+        await needRoom(store.folder, missing);
+      },
       signal,
     };
     const { hubUrl = HUB_URL, hubToken } = options;

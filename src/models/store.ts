@@ -2,15 +2,14 @@
 // weights and a description. A folder appears whole, by one rename, and never changes after; equal bytes are one model.
 
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, readFile, readdir, rename, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { GpufaasError } from '../errors.ts';
 import { externalPath } from '../onnx/external.ts';
 import { inspectOnnx, type OnnxInspection } from '../onnx/inspect.ts';
 import type { TensorSpec } from '../tensors.ts';
-import { formatSize } from '../units.ts';
-import { badModel, externalFile, hashFile, ordinaryFile, takeFile } from './files.ts';
+import { badModel, externalFile, hashFile, needRoom, ordinaryFile, takeFile, translateFull } from './files.ts';
 import type { StoredModel } from './types.ts';
 
 /** Where a model comes from. */
@@ -92,7 +91,7 @@ export class ModelStore {
       await this.#publish(temporary, description.sha256);
       return toStored(join(this.folder, description.sha256), description);
     } catch (error) {
-      throw translate(error);
+      throw translateFull(error);
     } finally {
       await rm(temporary, { recursive: true, force: true });
     }
@@ -201,7 +200,7 @@ export class ModelStore {
     signal: AbortSignal | undefined,
   ): Promise<Description> {
     const name = 'model.onnx';
-    await this.#needRoom((await stat(source)).size);
+    if (!mayLink) await needRoom(this.folder, (await stat(source)).size);
     const hash = createHash('sha256');
     const files = [{ path: name, ...(await takeFile(source, join(temporary, name), mayLink, hash, signal)) }];
     const inspection = inspectOnnx(join(temporary, name));
@@ -215,24 +214,13 @@ export class ModelStore {
           'Save the weights under another name, such as weights.bin.',
         );
       }
-      await this.#needRoom((await stat(from)).size);
+      if (!mayLink) await needRoom(this.folder, (await stat(from)).size);
       await mkdir(dirname(to), { recursive: true, mode: 0o700 });
       const path = relative(temporary, to).split(sep).join('/');
       hash.update(separator(path));
       files.push({ path, ...(await takeFile(from, to, mayLink, hash, signal)) });
     }
     return { sha256: hash.digest('hex'), file: name, files, ...signature(inspection) };
-  }
-
-  /** Refuses early, so that a large copy does not fill the disk before it fails. */
-  async #needRoom(bytes: number): Promise<void> {
-    const { bavail, bsize } = await statfs(this.folder);
-    if (bytes <= bavail * bsize) return;
-    throw new GpufaasError(
-      'DISK_FULL',
-      `The model has ${formatSize(bytes)}; the disk has ${formatSize(bavail * bsize)} free.`,
-      NO_ROOM,
-    );
   }
 
   async #publish(temporary: string, sha256: string): Promise<void> {
@@ -273,16 +261,6 @@ function toStored(folder: string, { sha256, file, files, inputs, outputs }: Desc
     inputs: inputs as TensorSpec[],
     outputs: outputs as TensorSpec[],
   };
-}
-
-const NO_ROOM = {
-  suggestions: ['Free space: `gpufaas models ls` shows what is stored, `gpufaas models rm` removes it.'],
-};
-
-function translate(error: unknown): unknown {
-  const code = (error as NodeJS.ErrnoException | null)?.code;
-  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
-  return new GpufaasError('DISK_FULL', 'There is no room on disk for the model.', { cause: error, ...NO_ROOM });
 }
 
 /** Between two files in the hash: so that bytes can't move from one to the other unseen. */
