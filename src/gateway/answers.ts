@@ -9,6 +9,7 @@ import type { GpufaasError } from '../errors.ts';
 import type { CallSummary } from './platform.ts';
 
 const MAX_DETAIL = 1000;
+const COPIED_BYTES = 16 * 1024;
 
 /** RFC 9457 problem details of an error. */
 export function problemOf(error: GpufaasError): Problem {
@@ -88,8 +89,11 @@ export function writeParts(
   let length = 0;
   for (const part of parts) length += part.byteLength;
   if (status !== 204 && status !== 304) headers['content-length'] = length;
-  raw.cork();
   raw.writeHead(status, headers);
+  // Copying a little costs less than writing it in pieces.
+  if (parts.length === 1) return void raw.end(parts[0]);
+  if (length <= COPIED_BYTES) return void raw.end(Buffer.concat(parts, length));
+  raw.cork();
   for (const part of parts) if (part.byteLength > 0) raw.write(part);
   raw.end();
   raw.uncork();
