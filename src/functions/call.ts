@@ -20,8 +20,8 @@ export interface HandlerCallOptions {
   readonly request: HandlerRequest;
   readonly runModel: RunModel;
   readonly send: (message: ToChild, parts?: readonly Uint8Array[]) => void;
-  /** Called once, when nothing of the call is left. */
-  readonly onEnd: () => void;
+  /** Called once, when nothing of the call is left here; `settled` if the handler has ended it too. */
+  readonly onEnd: (settled: boolean) => void;
 }
 
 /** Runs of one call at once; the caller bounds those of the function. */
@@ -63,10 +63,10 @@ export class HandlerCall {
         break;
       case 'end':
         this.#body?.finish(null);
-        this.#end();
+        this.#end(true);
         break;
       case 'failed':
-        this.#fail(fromWireError(message.error));
+        this.#fail(fromWireError(message.error), true);
         break;
     }
   }
@@ -75,17 +75,17 @@ export class HandlerCall {
   abort(error: GpufaasError): void {
     if (this.#ended) return;
     this.#options.send({ type: 'cancel', call: this.#options.number, message: error.message });
-    this.#fail(error);
+    this.#fail(error, false);
   }
 
   /** The process is gone. */
   lost(error: GpufaasError): void {
-    if (!this.#ended) this.#fail(error);
+    if (!this.#ended) this.#fail(error, true);
   }
 
   #answer({ status, headers, streamed }: Extract<FromChild, { type: 'answer' }>, body: Uint8Array): void {
     if (!streamed) {
-      this.#end();
+      this.#end(true);
       return this.#resolve({ status, headers, body });
     }
     if (this.#body) return;
@@ -120,17 +120,17 @@ export class HandlerCall {
     }
   }
 
-  #fail(error: GpufaasError): void {
+  #fail(error: GpufaasError, settled: boolean): void {
     this.#body?.finish(error);
-    this.#end();
+    this.#end(settled);
     this.#reject(error);
   }
 
-  #end(): void {
+  #end(settled: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
     for (const abort of this.#runs.values()) abort.abort(new GpufaasError('CANCELLED', 'The call has ended.'));
-    this.#options.onEnd();
+    this.#options.onEnd(settled);
   }
 }
 

@@ -2,7 +2,7 @@
 // told, once, and why.
 
 import type { ChildProcess } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../clock.ts';
@@ -43,6 +43,8 @@ export class HandlerChild {
   readonly #process: ChildProcess;
   readonly #channel: Channel;
   readonly #calls = new Map<number, HandlerCall>();
+  /** Calls that were given up here and have not ended there. */
+  readonly #abandoned = new Set<number>();
   readonly #load = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<void>();
   readonly #cancelLoadTimer: () => void;
@@ -59,7 +61,9 @@ export class HandlerChild {
   constructor(options: HandlerChildOptions) {
     this.#options = options;
     const { version, secrets, limits, clock } = options;
-    const { manifest, folder } = version;
+    const { manifest } = version;
+    // The permission model compares real paths.
+    const folder = realpathSync(version.folder);
     this.loaded = this.#load.promise;
     // Whoever waits for `loaded` hears of it; a process nobody waits for may fail in silence.
     this.loaded.catch(() => undefined);
@@ -114,6 +118,11 @@ export class HandlerChild {
     return this.#calls.size;
   }
 
+  /** Calls that nobody waits for any more, but which the handler has not ended. */
+  get abandoned(): number {
+    return this.#abandoned.size;
+  }
+
   /** Hands a call to the handler; the process must be loaded and not gone. */
   call(request: HandlerRequest, runModel: RunModel): HandlerCall {
     const number = ++this.#lastCall;
@@ -122,8 +131,9 @@ export class HandlerChild {
       request,
       runModel,
       send: (message, parts) => this.#channel.send(message, parts),
-      onEnd: () => {
+      onEnd: (settled) => {
         this.#calls.delete(number);
+        if (!settled) this.#abandoned.add(number);
         if (this.#calls.size === 0) this.#becameIdle();
       },
     });
@@ -196,6 +206,9 @@ export class HandlerChild {
         break;
       default:
         this.#calls.get(message.call)?.receive(message, parts);
+        if (message.type === 'answer' ? !message.streamed : message.type === 'end' || message.type === 'failed') {
+          this.#abandoned.delete(message.call);
+        }
     }
   }
 

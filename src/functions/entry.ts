@@ -18,6 +18,8 @@ process.kill = () => {
   });
 };
 
+const MAX_PENDING_LOG_BYTES = 4 * 1024 * 1024;
+
 let server: CallServer | undefined;
 
 const channel = channelToParent({
@@ -29,12 +31,16 @@ function send(message: FromChild, parts?: readonly Uint8Array[]): void {
   channel.send(message, parts);
 }
 
+let linesLost = 0;
+
 const capture = new Capture((message) => {
-  try {
-    channel.send(message);
-  } catch {
-    // The daemon does not read: a line less is better than a handler that fails for a line.
+  // A handler that prints faster than the daemon reads loses lines, not memory.
+  if (channel.pendingBytes > MAX_PENDING_LOG_BYTES) return void linesLost++;
+  if (linesLost > 0) {
+    channel.send({ ...message, level: 'warn', text: `${linesLost} lines were lost: the handler prints too fast.` });
+    linesLost = 0;
   }
+  channel.send(message);
 });
 
 function receive(message: ToChild, parts: Uint8Array[]): void {

@@ -19,7 +19,7 @@ export interface FunctionProcessOptions {
   readonly openFiles?: number;
   /** The time to import the handler module (default 30 s). */
   readonly loadMs?: number;
-  /** How long a process whose call ran out of time may leave a ping unanswered (default 1 s). */
+  /** How long a process whose call ran out of time may leave a ping unanswered (default 3 s). */
   readonly answerPingMs?: number;
   readonly clock?: Clock;
 }
@@ -31,15 +31,18 @@ export interface FunctionProcessCallbacks {
   readonly onNotice: (message: string, details: Readonly<Record<string, unknown>>) => void;
 }
 
-const DEFAULT_LIMITS: ChildLimits = { memoryBytes: 2e9, openFiles: 1024, loadMs: 30_000, answerPingMs: 1000 };
+const DEFAULT_LIMITS: ChildLimits = { memoryBytes: 2e9, openFiles: 1024, loadMs: 30_000, answerPingMs: 3000 };
 /** A process that lived this long was well. */
 const STABLE_MS = 10_000;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 30_000;
 /** A call waits for a restart only if it is near. */
 const WAIT_FOR_RESTART_MS = 1000;
-/** Of its memory limit: an idle process that holds more is replaced. */
+/** Of its memory limit: a process that holds more is replaced before it reaches it. */
 const RECYCLE_SHARE = 0.6;
+/** Calls that a handler never ended, though nobody waits for them: as many as this, and it is replaced. */
+const MAX_ABANDONED = 200;
+const LOOK_EVERY_MS = 500;
 
 /** Makes the process of a handler; nothing runs before `start` or the first call. */
 export function createFunctionProcess(
@@ -66,6 +69,7 @@ class SupervisedHandler implements FunctionProcess {
   /** Every process that lives, the current one and those on their way in and out. */
   readonly #children = new Set<HandlerChild>();
   #recycling = false;
+  #nextLookMs = 0;
   #stopped = false;
 
   constructor(version: FunctionVersion, options: FunctionProcessOptions, callbacks: FunctionProcessCallbacks) {
@@ -110,10 +114,9 @@ class SupervisedHandler implements FunctionProcess {
         call.abort(error);
         if (error.code === 'TIMEOUT') void child.endIfBlocked();
       });
-      const response = await call.response;
+      const response = await call.response.finally(() => this.#recycleIfLarge(child));
       if (response.body instanceof Uint8Array) {
         finish();
-        this.#recycleIfLarge(child);
         return response;
       }
       return { ...response, body: until(response.body, finish) };
@@ -189,11 +192,13 @@ class SupervisedHandler implements FunctionProcess {
     if (wasLoaded) this.#cancelRestart = this.#clock.after(backoffMs, () => void this.#current());
   }
 
-  /** Replaces a process that has grown: the next one is ready before the old one is let go. */
+  /** Replaces a process that has grown: the next one is ready before the old one gets no more calls and then ends. */
   #recycleIfLarge(child: HandlerChild): void {
-    if (this.#recycling || this.#child !== child || child.underWay > 0) return;
-    const bytes = child.residentBytes();
-    if (bytes === null || bytes < this.#limits.memoryBytes * RECYCLE_SHARE) return;
+    const nowMs = this.#clock.now();
+    if (this.#recycling || this.#child !== child || nowMs < this.#nextLookMs) return;
+    this.#nextLookMs = nowMs + LOOK_EVERY_MS;
+    const bytes = child.residentBytes() ?? 0;
+    if (bytes < this.#limits.memoryBytes * RECYCLE_SHARE && child.abandoned < MAX_ABANDONED) return;
     this.#recycling = true;
     const next = this.#spawn();
     const replace = async (): Promise<void> => {
@@ -203,6 +208,7 @@ class SupervisedHandler implements FunctionProcess {
         this.#callbacks.onNotice('a handler that had grown was replaced', {
           version: this.#version.version,
           residentBytes: bytes,
+          abandonedCalls: child.abandoned,
         });
         this.#child = next;
         await child.stop(this.#version.manifest.timeoutMs);

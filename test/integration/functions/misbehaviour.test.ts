@@ -130,7 +130,8 @@ describe('a handler that', () => {
     const error = await failure(call('hang'));
     expect(error.code).toBe('TIMEOUT');
     await eventually('the process is gone', () => !alive(pid));
-    await eventually('a new one serves', () => process.pid !== undefined && process.pid !== pid);
+    await eventually('a new one is there', () => process.pid !== undefined && process.pid !== pid);
+    await process.start();
     expect((await call('ok')).body.toString()).toBe('fine');
   });
 
@@ -217,6 +218,24 @@ describe('a handler that', () => {
     expect(notices).not.toContain('the process of a handler is gone');
     await eventually('one is left', () => Array.from(pids, Number).filter(alive).length <= 1);
     expect(handler.pid).toBeDefined();
+  });
+
+  it('never ends the calls that were cancelled is replaced in the end', async () => {
+    const { call, notices } = handlerProcess(
+      define(
+        `if (request.text() === 'ok') return String(process.pid); await new Promise(() => setInterval(() => 0, 1000));`,
+      ),
+    );
+    const first = (await call('ok')).body.toString();
+    const cancel = new AbortController();
+    const calls = Array.from({ length: 200 }, () => failure(call('for ever', { signal: cancel.signal })));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    cancel.abort(new GpufaasError('CANCELLED', 'Gone.', { suggestions: ['-'] }));
+    await Promise.all(calls);
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    await call('ok');
+    await eventually('it is replaced', () => notices.includes('a handler that had grown was replaced'));
+    expect((await call('ok')).body.toString()).not.toBe(first);
   });
 
   it.each([

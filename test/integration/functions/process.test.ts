@@ -163,8 +163,7 @@ describe('a handler in its process', () => {
     for await (const piece of response.body as AsyncIterable<Uint8Array>)
       seen.push([Buffer.from(piece).toString(), performance.now() - startedMs]);
     expect(seen.map(([text]) => text)).toEqual(['one ', 'two']);
-    expect(seen[0]![1]).toBeLessThan(150);
-    expect(seen[1]![1]).toBeGreaterThan(200);
+    expect(seen[1]![1] - seen[0]![1]).toBeGreaterThan(150);
   });
 
   it('streams server-sent events and lines of JSON', async () => {
