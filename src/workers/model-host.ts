@@ -45,7 +45,8 @@ export class InlineHost implements ModelHost {
     return this.#next(async () => {
       const startMs = performance.now();
       this.#model = await this.#backend.load(model);
-      return { inputs: this.#model.inputs, outputs: this.#model.outputs, loadMs: performance.now() - startMs };
+      const { inputs, outputs, loadMs = performance.now() - startMs } = this.#model;
+      return { inputs, outputs, loadMs };
     });
   }
 

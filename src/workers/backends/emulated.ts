@@ -17,7 +17,7 @@ class Waiter {
     this.#speed = speed;
   }
 
-  /** Waits `ms` of device time; gives the wall time it took. */
+  /** Waits `ms` of device time; gives the device time it took. */
   async wait(ms: number): Promise<number> {
     const startMs = performance.now();
     const wantedMs = ms / this.#speed;
@@ -27,7 +27,7 @@ class Waiter {
     const tookMs = performance.now() - startMs;
     // One second of debt at most: after a machine that slept, the device must not race.
     this.#oversleptMs = Math.min(1000, this.#oversleptMs + tookMs - sleepMs);
-    return tookMs;
+    return tookMs * this.#speed;
   }
 }
 
@@ -77,8 +77,9 @@ export function createBackend(device: Device): Backend {
         throw new GpufaasError('OUT_OF_MEMORY', `${device.id} has no room for ${emulation.memoryBytes} bytes more.`);
       }
       usedBytes += emulation.memoryBytes;
-      await loads.wait(emulation.loadMs);
+      const loadMs = await loads.wait(emulation.loadMs);
       return {
+        loadMs,
         inputs: model.inputs,
         outputs: model.outputs,
         async run(inputs) {

@@ -238,16 +238,19 @@ describe('an emulated device', () => {
   it('refuses what does not fit, and passes time at its speed', async () => {
     const { runner } = watch(emulatedDevice({ memoryBytes: 150e6, speed: 20 }));
     await runner.start();
+    const startedMs = performance.now();
     const { loadMs } = await runner.load(
       emulatedModel('a', { emulation: { loadMs: 2_000, runMs: 400, memoryBytes: 100e6 } }),
     );
-    expect(loadMs).toBeGreaterThan(95);
-    expect(loadMs).toBeLessThan(200);
+    // Told in the device's own time, as the profile is.
+    expect(loadMs).toBeGreaterThan(1_900);
+    expect(loadMs).toBeLessThan(4_000);
+    expect(performance.now() - startedMs).toBeLessThan(1_000);
     const results = [];
     for (let i = 0; i < 10; i++) results.push(await runner.run('a', input));
     const meanMs = results.reduce((sum, { runMs }) => sum + runMs, 0) / results.length;
-    expect(meanMs).toBeGreaterThan(18);
-    expect(meanMs).toBeLessThan(25);
+    expect(meanMs).toBeGreaterThan(360);
+    expect(meanMs).toBeLessThan(500);
     await expect(runner.load(emulatedModel('b'))).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     await runner.evict('a');
     await runner.load(emulatedModel('b'));
