@@ -28,7 +28,7 @@ import { EventBus } from './event-bus.ts';
 import { Inventory } from './inventory.ts';
 import { acquireInstanceLock } from './lock.ts';
 import { LogHub } from './log-hub.ts';
-import { ModelLibrary } from './model-library.ts';
+import { type Assess, ModelLibrary } from './model-library.ts';
 import { createPlatform } from './platform.ts';
 import { ResidencyKeeper } from './residency-keeper.ts';
 import { obtainToken } from './token.ts';
@@ -50,6 +50,8 @@ export interface DaemonOptions {
   readonly logToStderr?: boolean;
   readonly maxQueuedRequests?: number;
   readonly maxQueuedBytes?: number;
+  /** How models are prepared and measured at deploy; a bench on emulated devices brings figures of its own. */
+  readonly assess?: Assess;
 }
 
 export interface Daemon {
@@ -139,15 +141,17 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     store,
     modelStore,
     clock,
-    assess: (stored, sessionOptions, report, signal) =>
-      assessModel(stored, {
-        folder: home.prepared,
-        device: devices[0]!,
-        budgetBytes: largestDevice(),
-        report,
-        signal,
-        ...(sessionOptions === undefined ? {} : { sessionOptions }),
-      }),
+    assess:
+      options.assess ??
+      ((stored, sessionOptions, report, signal) =>
+        assessModel(stored, {
+          folder: home.prepared,
+          device: devices[0]!,
+          budgetBytes: largestDevice(),
+          report,
+          signal,
+          ...(sessionOptions === undefined ? {} : { sessionOptions }),
+        })),
     fetch: () => Promise.reject(new GpufaasError('NOT_IMPLEMENTED', 'Models can not be fetched from addresses yet.')),
   });
   let url = '';
