@@ -26,7 +26,7 @@ export function problemOf(error: GpufaasError): Problem {
 }
 
 /** Retry-After in whole seconds for the answers that ask to come back; else nothing. */
-export function retryHeaders(error: GpufaasError): OutgoingHttpHeaders {
+function retryHeaders(error: GpufaasError): OutgoingHttpHeaders {
   if (error.retryAfterMs === undefined && (!error.retryable || (error.status !== 429 && error.status !== 503)))
     return {};
   return { 'retry-after': String(Math.max(1, Math.ceil((error.retryAfterMs ?? 1000) / 1000))) };

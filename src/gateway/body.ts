@@ -70,7 +70,7 @@ const tooSlow = (): GpufaasError =>
 const cutOff = (): GpufaasError => new GpufaasError('CANCELLED', 'The caller went away before the body was complete.');
 
 /** Watches the rate at which something arrives; `fail` is called once if it falls below the minimum. */
-export function watchRate(limits: BodyLimits, receivedBytes: () => number, fail: () => void): () => void {
+function watchRate(limits: BodyLimits, receivedBytes: () => number, fail: () => void): () => void {
   const startedAt = performance.now();
   let timer = setTimeout(check, limits.graceMs);
   function check(): void {

@@ -49,7 +49,7 @@ interface Accepted {
 }
 
 /** What the caller accepts, best first by quality, gzip before deflate; null if neither. */
-export function acceptedCoding(acceptEncoding: string | undefined): Accepted | null {
+function acceptedCoding(acceptEncoding: string | undefined): Accepted | null {
   if (acceptEncoding === undefined || acceptEncoding === '') return null;
   let best: { coding: Coding; quality: number } | null = null;
   let named = 0;

@@ -19,7 +19,7 @@ const HEADER_LENGTH = 'inference-header-content-length';
 const JSON_CHARACTERS_PER_BYTE = 4;
 
 /** The value of Inference-Header-Content-Length; null if absent. Throws BAD_REQUEST. */
-export function headerLength(value: string | undefined): number | null {
+function headerLength(value: string | undefined): number | null {
   if (value === undefined) return null;
   if (!/^\d{1,15}$/.test(value)) {
     throw new GpufaasError('BAD_REQUEST', 'Inference-Header-Content-Length must be a whole number of bytes.');
@@ -28,7 +28,7 @@ export function headerLength(value: string | undefined): number | null {
 }
 
 /** Decodes a request on the thread that suits its size. The body is given away. */
-export async function decode(
+async function decode(
   context: GatewayContext,
   body: Uint8Array,
   header: string | undefined,

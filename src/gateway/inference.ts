@@ -11,7 +11,7 @@ import type { FoundModel } from './names.ts';
 import { allModels, checkVersion, findModel, modelName } from './names.ts';
 
 /** The extensions that are whole; others are not named. */
-export const EXTENSIONS = ['binary_tensor_data', 'statistics', 'model_repository', 'model_configuration'];
+const EXTENSIONS = ['binary_tensor_data', 'statistics', 'model_repository', 'model_configuration'];
 
 // ONNX models take any batch where their first axis is free; load testers only want to know that there is one.
 const NOMINAL_MAX_BATCH = 128;

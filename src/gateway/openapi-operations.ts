@@ -235,6 +235,16 @@ const rest: readonly Operation[] = [
     token: true,
   },
   { method: 'get', path: routes.models, tag: OWN, summary: 'The model store', answer: 'StoredModel[]' },
+  {
+    method: 'post',
+    path: routes.modelPull,
+    tag: OWN,
+    summary: 'Fetch a model into the store; answers lines of progress',
+    body: 'PullRequest',
+    answer: 'PullProgress',
+    answerType: 'application/x-ndjson',
+    token: true,
+  },
   { method: 'delete', path: `${routes.models}/:sha256`, tag: OWN, summary: 'Remove a model', token: true },
   {
     method: 'get',

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { platformEventSchema } from '../api/events.ts';
 import * as schemas from '../api/schemas.ts';
 import { bodies } from './api.ts';
+import { pullBody } from './deploy.ts';
 import type { GatewayContext } from './context.ts';
 import { operations } from './openapi-operations.ts';
 import type { Operation } from './openapi-operations.ts';
@@ -16,6 +17,7 @@ const COMPONENTS = {
   FunctionSummary: schemas.functionSummarySchema,
   FunctionDetail: schemas.functionDetailSchema,
   DeployProgress: schemas.progressSchema,
+  PullProgress: schemas.pullProgressSchema,
   Ps: schemas.psSchema,
   Device: schemas.deviceSchema,
   Invocation: schemas.invocationSchema,
@@ -27,11 +29,9 @@ const COMPONENTS = {
   RollbackRequest: bodies.rollback,
   ResidencyRequest: bodies.residency,
   PinRequest: bodies.pin,
+  PullRequest: pullBody,
   ...protocolSchemas,
 } as const;
-
-/** The name of a described shape. */
-export type ComponentName = keyof typeof COMPONENTS;
 
 /** Registers the description. */
 export function registerOpenApi(app: FastifyInstance, context: GatewayContext): void {

@@ -12,7 +12,7 @@ import type { Platform, ServedFunction } from './platform.ts';
 import { goneSignal, jsonBody, query } from './requests.ts';
 
 /** The one namespace there is. */
-export const NAMESPACE = 'openfaas-fn';
+const NAMESPACE = 'openfaas-fn';
 
 const deleteSchema = z.object({ functionName: z.string().max(200) });
 const scaleSchema = z.object({ serviceName: z.string().optional(), replicas: z.number().int().min(0) });

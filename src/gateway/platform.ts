@@ -158,6 +158,12 @@ export interface Platform {
   /** Throws CALL_NOT_FOUND. */
   invocation(id: string): Promise<InvocationRecord>;
   models(): Promise<StoredModelSummary[]>;
+  /** Fetches a model from an https:// or hf:// address into the store. */
+  pullModel(
+    source: ModelAddress,
+    onProgress: (progress: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<StoredModelSummary>;
   removeModel(sha256: string): Promise<void>;
   /** Begins to drain and returns at once. */
   shutdown(drainMs: number): void;
@@ -185,5 +191,11 @@ export interface DeployUpload {
   readonly note: string;
 }
 
-/** One step of a deployment, as it begins or goes on. */
+/** Where a model comes from; with a sha256 only those bytes are taken. */
+export interface ModelAddress {
+  readonly url: string;
+  readonly sha256?: string;
+}
+
+/** One step of a deployment or a pull, as it begins or goes on. */
 export type DeployStep = Extract<DeployProgress, { type: 'step' }>;
