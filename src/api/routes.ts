@@ -18,6 +18,7 @@
 //   GET    invocations?function&limit&since      InvocationRecord[], newest first
 //   GET    invocations/:id                InvocationRecord
 //   GET    models                         StoredModelSummary[]
+//   POST   models/pull {url, sha256?}     application/x-ndjson of PullProgress
 //   DELETE models/:sha256                 {sha256, removed: true}
 //   GET    events                         text/event-stream
 
@@ -37,6 +38,7 @@ export const routes = {
   invocations: `${BASE}/invocations`,
   invocation: (id: string) => `${BASE}/invocations/${encodeURIComponent(id)}`,
   models: `${BASE}/models`,
+  modelPull: `${BASE}/models/pull`,
   model: (sha256: string) => `${BASE}/models/${encodeURIComponent(sha256)}`,
   events: `${BASE}/events`,
   /** By the function's name to call it, by the call's id to ask for its answer or to cancel it. */

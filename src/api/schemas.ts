@@ -153,19 +153,38 @@ export const problemSchema = z.object({
 });
 export type Problem = z.infer<typeof problemSchema>;
 
-/** One line of the NDJSON answer to a deployment (and to `models pull`). */
+const stepSchema = z.object({
+  type: z.literal('step'),
+  step: z.string(),
+  message: z.string(),
+  done: z.number().optional(),
+  total: z.number().optional(),
+});
+const failureSchema = z.object({ type: z.literal('error'), error: problemSchema });
+
+/** One line of the NDJSON answer to a deployment. */
 export const progressSchema = z.discriminatedUnion('type', [
-  z.object({
-    type: z.literal('step'),
-    step: z.string(),
-    message: z.string(),
-    done: z.number().optional(),
-    total: z.number().optional(),
-  }),
+  stepSchema,
   z.object({ type: z.literal('done'), result: deployResultSchema }),
-  z.object({ type: z.literal('error'), error: problemSchema }),
+  failureSchema,
 ]);
 export type DeployProgress = z.infer<typeof progressSchema>;
+
+export const storedModelSchema = z.object({
+  sha256: z.string(),
+  bytes: z.number(),
+  functions: z.array(z.string()),
+  lastUsedAt: z.string().nullable(),
+});
+export type StoredModelSummary = z.infer<typeof storedModelSchema>;
+
+/** One line of the NDJSON answer to a pull. */
+export const pullProgressSchema = z.discriminatedUnion('type', [
+  stepSchema,
+  z.object({ type: z.literal('done'), result: storedModelSchema }),
+  failureSchema,
+]);
+export type PullProgress = z.infer<typeof pullProgressSchema>;
 
 export const functionSummarySchema = z.object({
   name: z.string(),
@@ -198,14 +217,6 @@ export const functionDetailSchema = functionSummarySchema.extend({
   lastErrors: z.array(z.object({ at: z.string(), code: z.string(), message: z.string(), callId: z.string() })),
 });
 export type FunctionDetail = z.infer<typeof functionDetailSchema>;
-
-export const storedModelSchema = z.object({
-  sha256: z.string(),
-  bytes: z.number(),
-  functions: z.array(z.string()),
-  lastUsedAt: z.string().nullable(),
-});
-export type StoredModelSummary = z.infer<typeof storedModelSchema>;
 
 export const logLineSchema = z.object({
   at: z.string(),

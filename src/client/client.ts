@@ -184,6 +184,22 @@ export class GpufaasClient {
     return this.#json('GET', routes.models, (schemas) => schemas.storedModelSchema.array());
   }
 
+  /** Has the daemon fetch a model into its store, and gives the steps; a failed one is thrown. */
+  async *pullModel(
+    url: string,
+    sha256?: string,
+  ): AsyncGenerator<Exclude<Schemas.PullProgress, { type: 'error' }>, void> {
+    const { pullProgressSchema } = await import('../api/schemas.ts');
+    for await (const step of this.#lines('POST', routes.modelPull, pullProgressSchema, {
+      json: sha256 === undefined ? { url } : { url, sha256 },
+      answerTimeoutMs: HOUR_MS,
+      idleTimeoutMs: SLOW_TIMEOUT_MS,
+    })) {
+      if (step.type === 'error') throw errorFromProblem(step.error, step.error.status);
+      yield step;
+    }
+  }
+
   async removeModel(sha256: string): Promise<void> {
     await this.#raw('DELETE', routes.model(sha256));
   }

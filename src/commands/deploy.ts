@@ -52,6 +52,10 @@ export default class Deploy extends BaseCommand {
         this.progress.clear();
         return step.result;
       }
+      if (step.step === 'warning') {
+        this.note(step.message);
+        continue;
+      }
       const share = step.total ? ` (${Math.round((100 * (step.done ?? 0)) / step.total)}%)` : '';
       this.progress.show(`${step.message}${share}`);
     }

@@ -13,6 +13,7 @@ import { createGateway } from '../gateway/server.ts';
 import { createHome, type Home } from '../home.ts';
 import { clearArtefacts } from '../models/artefact.ts';
 import { assessModel } from '../models/assess.ts';
+import { createModelFetcher } from '../models/pull.ts';
 import { createModelStore } from '../models/store.ts';
 import { createScheduler } from '../scheduling/scheduler.ts';
 import { openDatabase } from '../store/database.ts';
@@ -152,7 +153,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
           signal,
           ...(sessionOptions === undefined ? {} : { sessionOptions }),
         })),
-    fetch: () => Promise.reject(new GpufaasError('NOT_IMPLEMENTED', 'Models can not be fetched from addresses yet.')),
+    fetch: createModelFetcher(modelStore, { used: () => new Set(store.models().map((model) => model.sha256)) }),
   });
   let url = '';
   const deployments = new Deployments({

@@ -22,7 +22,7 @@ export type Assess = (
 
 /** Fetches a model from its address into the store, or finds it there by its sha256. */
 export type Fetch = (
-  source: { readonly url: string; readonly sha256: string },
+  source: { readonly url: string; readonly sha256?: string },
   report: (done: number, total: number | null) => void,
   signal: AbortSignal,
 ) => Promise<StoredModel>;
@@ -95,19 +95,29 @@ export class ModelLibrary implements ModelIntake {
       report({ type: 'step', step: 'store', message: `Checking the model "${name}"` });
       return this.#options.modelStore.add(join(folder, declared.path), { root: folder, link: true, signal });
     }
-    report({ type: 'step', step: 'pull', message: `Fetching the model "${name}"` });
-    return this.#options.fetch(
-      declared,
-      (done, total) =>
-        report({
-          type: 'step',
-          step: 'pull',
-          message: `Fetching the model "${name}"`,
-          done,
-          ...(total === null ? {} : { total }),
-        }),
-      signal,
-    );
+    return this.#fetch(declared, `Fetching the model "${name}"`, report, signal);
+  }
+
+  #fetch(
+    source: { readonly url: string; readonly sha256?: string },
+    message: string,
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<StoredModel> {
+    report({ type: 'step', step: 'pull', message });
+    const progress = (done: number, total: number | null): void =>
+      report({ type: 'step', step: 'pull', message, done, ...(total === null ? {} : { total }) });
+    return this.#options.fetch(source, progress, signal);
+  }
+
+  /** Fetches a model into the store for a later deployment. */
+  async pull(
+    source: { readonly url: string; readonly sha256?: string },
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<StoredModelSummary> {
+    const { sha256 } = await this.#fetch(source, 'Fetching the model', report, signal);
+    return (await this.list()).find((model) => model.sha256 === sha256)!;
   }
 
   /** Every stored model with the functions that use it. */

@@ -222,6 +222,7 @@ export function createPlatform(parts: PlatformParts): Platform {
       });
     },
     models: async () => library.list(),
+    pullModel: (source, report, signal) => library.pull(source, report, signal),
     removeModel: (sha256) => library.remove(sha256),
     shutdown: (drainMs) => parts.shutdown(drainMs),
     subscribe: (listener: (event: PlatformEvent) => void) => events.subscribe(listener),

@@ -11,6 +11,7 @@ import type {
   LogLineMessage,
   PsResponse,
   StatusResponse,
+  StoredModelSummary,
 } from '../../src/api/schemas.ts';
 import { GpufaasError } from '../../src/errors.ts';
 import type {
@@ -21,6 +22,7 @@ import type {
   FunctionOutcome,
   InferenceCall,
   InferenceOutcome,
+  ModelAddress,
   Platform,
   RefusedCall,
   ResidencyTarget,
@@ -270,6 +272,12 @@ export class FakePlatform implements Platform {
 
   async models(): Promise<[]> {
     return [];
+  }
+
+  async pullModel(source: ModelAddress, onProgress: (progress: DeployStep) => void): Promise<StoredModelSummary> {
+    this.asked.push(`pullModel ${source.url}`);
+    onProgress({ type: 'step', step: 'pull', message: 'Fetching the model', done: 1, total: 2 });
+    return { sha256: source.sha256 ?? 'a'.repeat(64), bytes: 2, functions: [], lastUsedAt: null };
   }
 
   async removeModel(sha256: string): Promise<void> {
