@@ -35,7 +35,7 @@ export class StepFailed extends Error {
 }
 
 /** Runs a program, in the checkout unless told otherwise, with Node 24 first in PATH; gives its output if asked to keep it. */
-export function run(program, args, { shell = false, cwd = root, keep = false } = {}) {
+export function run(program, args, { shell = false, cwd = root, keep = false, env = {} } = {}) {
   return new Promise((resolve, reject) => {
     // Ctrl-C reaches the child as well, which cleans up; this process only waits for it.
     const wait = () => {};
@@ -44,7 +44,7 @@ export function run(program, args, { shell = false, cwd = root, keep = false } =
       cwd,
       shell,
       stdio: ['ignore', keep ? 'pipe' : 'inherit', 'inherit'],
-      env: { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}${delimiter}${process.env.PATH}` },
+      env: { ...process.env, PATH: `${join(root, 'node_modules', '.bin')}${delimiter}${process.env.PATH}`, ...env },
     });
     let output = '';
     child.stdout?.setEncoding('utf8').on('data', (text) => (output += text));

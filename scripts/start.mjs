@@ -6,16 +6,19 @@ import { join } from 'node:path';
 import { build, install, main, node, root, run, say } from './setup.mjs';
 
 const demo = join('demo', 'digits');
+const program = join(root, 'bin', 'run.js');
+/** What the commands suggest is to be typed as it is shown here: through npx. */
+const env = { npm_command: 'exec' };
 
 /** Runs a command of gpufaas, shown as a user would type it. */
 async function gpufaas(...args) {
   console.log();
   say(`$ npx gpufaas ${args.join(' ')}`);
-  await run(node(), [join(root, 'bin', 'run.js'), ...args]);
+  await run(node(), [program, ...args], { env });
 }
 
 async function isResident(name) {
-  const { devices } = JSON.parse(await run(node(), [join(root, 'bin', 'run.js'), 'ps', '--json'], { keep: true }));
+  const { devices } = JSON.parse(await run(node(), [program, 'ps', '--json'], { keep: true }));
   return devices.some((device) => device.resident.some((model) => model.functions.includes(name)));
 }
 
@@ -27,8 +30,7 @@ async function start() {
     mkdirSync(join(root, 'demo'), { recursive: true });
     console.log();
     say('$ npx gpufaas init digits --template digits   (in ./demo)');
-    const init = [join(root, 'bin', 'run.js'), 'init', 'digits', '--template', 'digits'];
-    await run(node(), init, { cwd: join(root, 'demo') });
+    await run(node(), [program, 'init', 'digits', '--template', 'digits'], { cwd: join(root, 'demo'), env });
   }
   await gpufaas('deploy', demo);
   // Left on a device by an earlier `npm start`; the first call is to show what a load costs.

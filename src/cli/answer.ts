@@ -1,6 +1,7 @@
 // A function's answer as `invoke --json` gives it: its result as data, and the record of the call.
 
 import { once } from 'node:events';
+import { fstatSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { InvocationRecord, RunTiming, Timing, CacheOutcome } from '../api/schemas.ts';
 import type { CallHeaders } from '../client/call-headers.ts';
@@ -21,14 +22,20 @@ export interface InvokeResult {
   readonly timing: Timing;
 }
 
-/** Writes an answer to stdout as it comes, byte for byte; on a terminal the next line begins on its own. */
+/** Writes an answer to stdout as it comes, byte for byte; what follows on stderr begins a new line where both go to one place. */
 export async function copyToStdout(body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
   let last: number | undefined;
   for await (const chunk of body) {
     last = chunk.at(-1) ?? last;
     if (!process.stdout.write(chunk)) await once(process.stdout, 'drain', { signal });
   }
-  if (process.stdout.isTTY && last !== undefined && last !== 0x0a) process.stderr.write('\n');
+  if (last !== undefined && last !== 0x0a && isOnePlace(1, 2)) process.stderr.write('\n');
+}
+
+/** True if two descriptors lead to the same terminal, pipe or file. */
+function isOnePlace(a: number, b: number): boolean {
+  const [first, second] = [fstatSync(a), fstatSync(b)];
+  return first.dev === second.dev && first.ino === second.ino && first.ino !== 0;
 }
 
 /** The whole of an answer. */

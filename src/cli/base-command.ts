@@ -5,6 +5,7 @@ import { Command } from '@oclif/core/command';
 import type { GpufaasClient } from '../client/client.ts';
 import { GpufaasError } from '../errors.ts';
 import { resolveHome, type Home } from '../home.ts';
+import { asTyped } from './as-typed.ts';
 import { connect } from './connect.ts';
 import { Progress } from './render/progress.ts';
 
@@ -41,7 +42,7 @@ export abstract class BaseCommand extends Command {
   protected note(text: string): void {
     if (this.jsonEnabled()) return;
     this.progress.clear();
-    process.stderr.write(`${text}\n`);
+    process.stderr.write(`${asTyped(text)}\n`);
   }
 
   /** The commands that come next, on stderr, after success. */

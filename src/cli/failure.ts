@@ -3,6 +3,7 @@
 import { styleText } from 'node:util';
 import { GpufaasError, type ErrorCode } from '../errors.ts';
 import { nearest } from '../nearest.ts';
+import { asTyped } from './as-typed.ts';
 
 /** An error as the user sees it. */
 export interface Failure {
@@ -32,7 +33,7 @@ export function printFailure(failure: Failure, asJson: boolean): void {
   } else {
     const label = styleText('red', 'Error:', { stream: process.stderr });
     const arrow = styleText('dim', '→', { stream: process.stderr });
-    process.stderr.write(`${label} ${message}\n${arrow} ${suggestions.map(oneLine).join(' ')}\n`);
+    process.stderr.write(`${label} ${message}\n${arrow} ${asTyped(suggestions.map(oneLine).join(' '))}\n`);
   }
   if (isDebug() && failure.thrown instanceof Error) process.stderr.write(`${stackWithCauses(failure.thrown)}\n`);
 }
