@@ -24,7 +24,7 @@ export class Sandbox {
   readonly environment: NodeJS.ProcessEnv;
 
   constructor(environment: Readonly<Record<string, string>> = {}) {
-    const { GPUFAAS_URL: _url, GPUFAAS_TOKEN: _token, ...rest } = process.env;
+    const { GPUFAAS_URL: _url, GPUFAAS_TOKEN: _token, npm_command: _npm, ...rest } = process.env;
     this.environment = { ...rest, GPUFAAS_HOME: this.home, GPUFAAS_DEVICES: 'cpu@1GB', ...environment };
   }
 

@@ -52,7 +52,7 @@ async function run(args: readonly string[], { env = {} }: RunOptions = {}): Prom
     };
     return () => void (stream.write = write);
   });
-  Object.assign(process.env, { GPUFAAS_HOME: daemon.home.root, NODE_ENV: '' }, env);
+  Object.assign(process.env, { GPUFAAS_HOME: daemon.home.root, NODE_ENV: '', npm_command: '' }, env);
   process.chdir(folder);
   process.exitCode = undefined;
   try {
@@ -72,7 +72,7 @@ function spawnCommand(
   input: Buffer,
 ): Promise<{ code: number; stdout: Buffer; stderr: string }> {
   return new Promise((resolve) => {
-    const env = { ...process.env, GPUFAAS_HOME: daemon.home.root };
+    const env = { ...process.env, GPUFAAS_HOME: daemon.home.root, npm_command: '' };
     const child = execFile(
       process.execPath,
       [program, ...args],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { asTyped } from '../../../src/cli/as-typed.ts';
 import { describeFailure } from '../../../src/cli/failure.ts';
 import { ERROR_TABLE, GpufaasError, type ErrorCode } from '../../../src/errors.ts';
 
@@ -35,5 +36,13 @@ describe('what a failure is told as', () => {
 
   it('is nothing for a process that only wants to end', () => {
     expect(describeFailure(Object.assign(new Error('EEXIT: 0'), { code: 'EEXIT', oclif: { exit: 0 } }))).toBeNull();
+  });
+});
+
+describe('commands in messages', () => {
+  it('are shown as they have to be typed', () => {
+    const text = 'Start it with `gpufaas up`.\n  gpufaas ps';
+    expect(asTyped(text, {})).toBe(text);
+    expect(asTyped(text, { npm_command: 'exec' })).toBe('Start it with `npx gpufaas up`.\n  npx gpufaas ps');
   });
 });
