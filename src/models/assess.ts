@@ -62,7 +62,13 @@ export async function assessModel(stored: StoredModel, options: AssessOptions): 
   const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
   if (device.kind !== 'cpu') {
     report?.('Measuring the model');
-    return { profile: profileOf(await profileModel(original, device, options)), preparedPath: null, mode: 'original' };
+    const profile = profileOf(await profileModel(original, device, options));
+    // Not every driver shows what a model takes of the device: it is never less than its weights.
+    return {
+      profile: { ...profile, memoryBytes: Math.max(profile.memoryBytes, stored.bytes) },
+      preparedPath: null,
+      mode: 'original',
+    };
   }
   const staging = await newStaging(options.folder);
   try {

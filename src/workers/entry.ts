@@ -4,12 +4,13 @@
 import { writeFileSync } from 'node:fs';
 import { toGpufaasError } from '../errors.ts';
 import type { Tensor } from '../tensors.ts';
-import { openBackend, runsInline } from './backends/open.ts';
+import { openBackend, runsInline, sharesThread } from './backends/open.ts';
 import type { Backend } from './backends/backend.ts';
 import { freeBytes } from './free-bytes.ts';
 import { InlineHost } from './model-host.ts';
 import {
   type FromWorker,
+  GAVE_UP_EXIT_CODE,
   headOf,
   joinTensors,
   type ToWorker,
@@ -18,7 +19,7 @@ import {
   type WorkerConfig,
 } from './protocol.ts';
 import { Residents } from './residents.ts';
-import { ThreadHost } from './thread-host.ts';
+import { ModelThread, ThreadHost } from './thread-host.ts';
 import { channelToParent } from './transport.ts';
 
 const config = JSON.parse(process.env[WORKER_VARIABLE]!) as WorkerConfig;
@@ -40,22 +41,30 @@ function endNow(): never {
 
 function fail(reason: string): never {
   process.stderr.write(`${reason}\n`);
-  process.exit(70);
+  process.exit(GAVE_UP_EXIT_CODE);
 }
 
 const inline: Backend | undefined = runsInline(config.device, config.backend)
   ? await openBackend(config.device, config.backend)
   : undefined;
-const residents = new Residents(async () => {
-  if (inline !== undefined) return new InlineHost(inline);
-  const host = new ThreadHost(config, fail);
+
+async function startThread(): Promise<ModelThread> {
+  const thread = new ModelThread(config, fail);
   try {
-    await host.warm;
+    await thread.warm;
+    return thread;
   } catch (error) {
-    await host.end();
+    await thread.end();
     throw error;
   }
-  return host;
+}
+
+const sharedThread = sharesThread(config.device) ? startThread() : undefined;
+let nextSlot = 0;
+const residents = new Residents(async () => {
+  if (inline !== undefined) return new InlineHost(inline);
+  if (sharedThread !== undefined) return new ThreadHost(await sharedThread, nextSlot++, false);
+  return new ThreadHost(await startThread());
 });
 let emptyRssBytes = process.memoryUsage.rss();
 

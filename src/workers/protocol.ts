@@ -15,6 +15,9 @@ export interface WorkerConfig {
 /** The environment variable that carries the `WorkerConfig`. */
 export const WORKER_VARIABLE = 'GPUFAAS_WORKER';
 
+/** How a worker exits that can't go on and said why on its stderr. */
+export const GAVE_UP_EXIT_CODE = 70;
+
 /** A tensor without its bytes; the part with the same index holds them. */
 export interface TensorHead {
   readonly name: string;

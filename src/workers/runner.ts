@@ -185,7 +185,7 @@ class ProcessRunner implements DeviceRunner {
     this.#restart = setTimeout(() => this.#spawn(failed ? 'failed' : 'restarting'), pauseMs);
     if (failed) {
       this.#settleStart(
-        new GpufaasError('NO_DEVICE', `The worker of ${this.device} does not stay up: ${reason}.`, {
+        new GpufaasError('NO_DEVICE', `The worker of ${this.device} does not stay up: ${reason.replace(/\.$/, '')}.`, {
           suggestions: ['Run `gpufaas doctor`.'],
         }),
       );

@@ -9,11 +9,11 @@ import type { HostedSignature, ModelHost } from './model-host.ts';
 import { type ErrorMessage, fromErrorMessage, type WorkerConfig } from './protocol.ts';
 import type { LoadableModel } from './types.ts';
 
-/** What a model's thread is asked. */
+/** What a model's thread is asked. A slot is one model's place in it. */
 export type ToThread =
-  | { readonly type: 'load'; readonly call: number; readonly model: LoadableModel }
-  | { readonly type: 'run'; readonly call: number; readonly inputs: readonly Tensor[] }
-  | { readonly type: 'release'; readonly call: number };
+  | { readonly type: 'load'; readonly call: number; readonly slot: number; readonly model: LoadableModel }
+  | { readonly type: 'run'; readonly call: number; readonly slot: number; readonly inputs: readonly Tensor[] }
+  | { readonly type: 'release'; readonly call: number; readonly slot: number };
 
 /** What it answers; `call` is null for its start. */
 export type FromThread =
@@ -31,7 +31,7 @@ interface Waiting {
 const THREAD_ENTRY = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : './thread.js', import.meta.url);
 
 /** Starts a thread; `warm` resolves when its runtime is up and proven, or rejects with NO_DEVICE. */
-export class ThreadHost implements ModelHost {
+export class ModelThread {
   readonly warm: Promise<void>;
   readonly #thread: Worker;
   readonly #onDeath: (reason: string) => void;
@@ -69,7 +69,8 @@ export class ThreadHost implements ModelHost {
     }
   }
 
-  #ask<T extends FromThread['type']>(
+  /** Sends a message and waits for the answer of this type. */
+  ask<T extends FromThread['type']>(
     type: T,
     message: (call: number) => ToThread,
     transfer: readonly ArrayBuffer[] = [],
@@ -87,20 +88,41 @@ export class ThreadHost implements ModelHost {
     });
   }
 
-  async load(model: LoadableModel): Promise<HostedSignature> {
-    return (await this.#ask('loaded', (call) => ({ type: 'load', call, model }))).signature;
-  }
-
-  run(inputs: readonly Tensor[]): ReturnType<ModelHost['run']> {
-    return this.#ask('ran', (call) => ({ type: 'run', call, inputs }), buffersOf(inputs));
-  }
-
-  async release(): Promise<void> {
-    await this.#ask('released', (call) => ({ type: 'release', call }));
-  }
-
+  /** Ends the thread, which must be idle. */
   async end(): Promise<void> {
     this.#ending = true;
     await this.#thread.terminate();
+  }
+}
+
+/** A model's place in a thread: its own one, or one that it shares. */
+export class ThreadHost implements ModelHost {
+  readonly #thread: ModelThread;
+  readonly #slot: number;
+  readonly #owned: boolean;
+
+  constructor(thread: ModelThread, slot = 0, owned = true) {
+    this.#thread = thread;
+    this.#slot = slot;
+    this.#owned = owned;
+  }
+
+  async load(model: LoadableModel): Promise<HostedSignature> {
+    const slot = this.#slot;
+    return (await this.#thread.ask('loaded', (call) => ({ type: 'load', call, slot, model }))).signature;
+  }
+
+  run(inputs: readonly Tensor[]): ReturnType<ModelHost['run']> {
+    const slot = this.#slot;
+    return this.#thread.ask('ran', (call) => ({ type: 'run', call, slot, inputs }), buffersOf(inputs));
+  }
+
+  async release(): Promise<void> {
+    const slot = this.#slot;
+    await this.#thread.ask('released', (call) => ({ type: 'release', call, slot }));
+  }
+
+  async end(): Promise<void> {
+    if (this.#owned) await this.#thread.end();
   }
 }

@@ -11,7 +11,8 @@ import type { FromThread, ToThread } from './thread-host.ts';
 
 const port = parentPort!;
 const { device, backend: override } = workerData as WorkerConfig;
-let model: LoadedModel | undefined;
+/** By slot; a thread holds one model, or on some devices all of them. */
+const models = new Map<number, LoadedModel>();
 
 function answer(message: FromThread, outputs: readonly Tensor[] = []): void {
   port.postMessage(message, buffersOf(outputs));
@@ -21,17 +22,19 @@ async function handle(message: ToThread): Promise<void> {
   switch (message.type) {
     case 'load': {
       const startMs = performance.now();
-      model = await backend.load(message.model);
-      const { inputs, outputs } = model;
+      const model = await backend.load(message.model);
+      models.set(message.slot, model);
+      const { inputs, outputs, loadMs = performance.now() - startMs } = model;
       answer({
         type: 'loaded',
         call: message.call,
-        signature: { inputs, outputs, loadMs: performance.now() - startMs },
+        signature: { inputs, outputs, loadMs },
       });
       return;
     }
     case 'run': {
-      if (model === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this thread.');
+      const model = models.get(message.slot);
+      if (model === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
       try {
         const { outputs, runMs } = await model.run(message.inputs);
         // A model that hands an input through as an output shares its bytes: those leave with the answer.
@@ -42,8 +45,8 @@ async function handle(message: ToThread): Promise<void> {
       return;
     }
     case 'release':
-      await model?.release();
-      model = undefined;
+      await models.get(message.slot)?.release();
+      models.delete(message.slot);
       answer({ type: 'released', call: message.call });
   }
 }

@@ -6,10 +6,12 @@ import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { GpufaasError } from '../errors.ts';
 import type { Tensor } from '../tensors.ts';
+import { sharesThread } from './backends/open.ts';
 import { Calls } from './calls.ts';
 import {
   type FromWorker,
   fromErrorMessage,
+  GAVE_UP_EXIT_CODE,
   headOf,
   joinTensors,
   type ToWorker,
@@ -59,6 +61,8 @@ export class WorkerProcess {
   readonly #options: ProcessOptions;
   readonly #events: ProcessEvents;
   readonly #device: string;
+  /** Loads and runs wait for each other. */
+  readonly #oneLane: boolean;
   readonly #calls: Calls;
   readonly #exited = Promise.withResolvers<void>();
   #startTimer: NodeJS.Timeout | undefined;
@@ -73,6 +77,7 @@ export class WorkerProcess {
     this.#options = options;
     this.#events = events;
     this.#device = config.device.id;
+    this.#oneLane = sharesThread(config.device);
     this.#calls = new Calls((what, limitMs) => this.kill(`${what} took longer than ${limitMs} ms`));
     this.#child = start(config, options);
     this.#child.on('error', (error) => this.#finish(`it could not be started: ${error.message}`));
@@ -135,7 +140,9 @@ export class WorkerProcess {
     this.#reported = true;
     this.#end();
     const lastWords = this.#stderr.trim().split('\n').at(-1) ?? '';
-    const reason = this.#reason ?? (lastWords === '' ? how : `${how}: ${lastWords.slice(0, 300)}`);
+    // A worker that gives up says why itself.
+    const prefix = how === `exit code ${GAVE_UP_EXIT_CODE}` ? '' : `${how}: `;
+    const reason = this.#reason ?? (lastWords === '' ? how : `${prefix}${lastWords.slice(0, 300)}`);
     this.#exited.resolve();
     this.#events.onExit(reason);
   }
@@ -201,17 +208,29 @@ export class WorkerProcess {
     return this.#calls.add({ lane, limitMs, what }, (call) => this.#send(message(call), parts));
   }
 
+  #lane(name: string): string {
+    return this.#oneLane ? 'thread' : name;
+  }
+
   load(model: LoadableModel): Promise<LoadResult> {
-    return this.#call('memory', this.#options.loadLimitMs, 'a load', (call) => ({ type: 'load', call, model }));
+    return this.#call(this.#lane('memory'), this.#options.loadLimitMs, 'a load', (call) => ({
+      type: 'load',
+      call,
+      model,
+    }));
   }
 
   evict(model: string): Promise<EvictResult> {
-    return this.#call('memory', this.#options.loadLimitMs, 'an eviction', (call) => ({ type: 'evict', call, model }));
+    return this.#call(this.#lane('memory'), this.#options.loadLimitMs, 'an eviction', (call) => ({
+      type: 'evict',
+      call,
+      model,
+    }));
   }
 
   run(model: string, inputs: readonly Tensor[]): Promise<RunResult> {
     return this.#call(
-      `run ${model}`,
+      this.#lane(`run ${model}`),
       this.#options.runLimitMs,
       'a run',
       (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf) }),

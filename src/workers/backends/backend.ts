@@ -10,8 +10,6 @@ export interface LoadedModel {
   readonly outputs: readonly TensorSpec[];
   /** How long the load took, where the device keeps a time of its own (emulated); else it is measured from outside. */
   readonly loadMs?: number;
-  /** What the load took, where the backend knows better than the clock (emulated: in the device's own time). */
-  readonly loadMs?: number;
   /** Inputs were checked against the signature. Throws GpufaasError: BAD_TENSOR, OUT_OF_MEMORY, WORKER_DIED. */
   run(inputs: readonly Tensor[]): Promise<{ readonly outputs: Tensor[]; readonly runMs: number }>;
   /** Gives the memory back; nothing is called after it. */

@@ -8,6 +8,15 @@ export function runsInline(device: Device, override?: string): boolean {
   return device.kind === 'emulated' && override === undefined;
 }
 
+/**
+ * True if all models of the device have to share one thread, so that loads and runs wait for each other. WebGPU's one
+ * context per process fails, and takes the process along, when two threads record commands at once (seen with ONNX
+ * Runtime 1.30); DirectML is taken to be no better until somebody has seen it.
+ */
+export function sharesThread(device: Device): boolean {
+  return device.kind === 'webgpu' || device.kind === 'dml';
+}
+
 /** The backend of this device, or the one in the module at the URL `override`. */
 export async function openBackend(device: Device, override?: string): Promise<Backend> {
   if (override !== undefined) {

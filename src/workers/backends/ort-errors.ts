@@ -12,6 +12,8 @@ const OUT_OF_MEMORY =
 const DEVICE_LOST =
   /illegal memory access|unspecified launch failure|device-side assert|cudaErrorIllegalAddress|cudaErrorLaunchFailure|uncorrectable ECC|fallen off the bus|device (was |is )?lost|DXGI_ERROR_DEVICE|CUDA failure (700|702|710|714|716|717|718|719)\b/i;
 
+const NO_ADAPTER = /failed to get a webgpu adapter|no supported adapters/i;
+
 const BAD_INPUT =
   /got invalid dimensions|invalid rank for input|unexpected input data type|invalid feed input|missing input|indices element out of data bounds|out of (data )?bounds|cannot be reshaped|size mismatch|dimension mismatch/i;
 
@@ -57,6 +59,12 @@ export function translateOrtError(thrown: unknown, stage: OrtStage): GpufaasErro
         },
       );
     case 'NO_DEVICE':
+      if (NO_ADAPTER.test(message)) {
+        return new GpufaasError(code, 'No WebGPU adapter was found.', {
+          cause: thrown,
+          suggestions: ['Install the Vulkan driver of your graphics card (Linux).'],
+        });
+      }
       return new GpufaasError(code, `The device can't be used: ${text}`, {
         cause: thrown,
         suggestions: ['Run `gpufaas doctor`.'],
