@@ -6,7 +6,7 @@ import type { Handler, HandlerContext, Model } from '../sdk.ts';
 import { ModelOutput, toWire, type InputTensor } from '../sdk/tensor.ts';
 import { nearest } from '../nearest.ts';
 import type { Capture } from './capture.ts';
-import { deniedError } from './load-handler.ts';
+import { handlerError, readableStack } from './handler-errors.ts';
 import { functionRequest } from './request.ts';
 import { httpErrorResponse, isHttpError, toResponse } from './responses.ts';
 import type { HandlerResponse } from './types.ts';
@@ -22,6 +22,8 @@ import {
 
 export interface CallServerOptions {
   readonly handler: Handler;
+  /** The function's folder. */
+  readonly folder: string;
   readonly models: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
   readonly capture: Capture;
@@ -83,7 +85,7 @@ export class CallServer {
   }
 
   async #serve(message: Extract<ToChild, { type: 'call' }>, body: Uint8Array): Promise<void> {
-    const { handler, capture, send } = this.#options;
+    const { handler, folder, capture, send } = this.#options;
     const { call: number, callId } = message;
     const call: Call = { abort: new AbortController(), credit: STREAM_WINDOW_BYTES, proceed: null };
     this.#calls.set(number, call);
@@ -100,9 +102,7 @@ export class CallServer {
     } catch (thrown) {
       const error = handlerError(thrown);
       if (!call.abort.signal.aborted && error.code === 'HANDLER_ERROR') {
-        capture.within(callId, () =>
-          capture.log.error(thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)),
-        );
+        capture.within(callId, () => capture.log.error(readableStack(thrown, folder)));
       }
       send({ type: 'failed', call: number, error: toWireError(error) });
     } finally {
@@ -196,34 +196,6 @@ export class CallServer {
     call.credit += bytes;
     call.proceed?.();
   }
-}
-
-/** What a handler threw, as an error to answer with. An error of a run that it did not catch keeps its own code. */
-function handlerError(thrown: unknown): GpufaasError {
-  if (thrown instanceof GpufaasError) return thrown;
-  if (thrown instanceof DOMException && thrown.name === 'AbortError')
-    return new GpufaasError('CANCELLED', thrown.message);
-  const denied = deniedError(thrown);
-  if (denied) return denied;
-  if (thrown instanceof Error) {
-    const kind = thrown.name === 'Error' ? '' : `${thrown.name}: `;
-    return new GpufaasError(
-      'HANDLER_ERROR',
-      `The handler threw: ${kind}${oneLine(thrown.message) || 'an error without a message'}`,
-      LOGS,
-    );
-  }
-  return new GpufaasError('HANDLER_ERROR', `The handler threw ${oneLine(describe(thrown))}`, LOGS);
-}
-
-const LOGS = { suggestions: ['`gpufaas logs` shows the stack and what the handler printed.'] };
-
-const oneLine = (text: string): string => text.trim().split('\n')[0]!.slice(0, 500);
-
-function describe(thrown: unknown): string {
-  return typeof thrown === 'object' && thrown !== null
-    ? 'an object that is no Error'
-    : `${typeof thrown}: ${String(thrown)}`;
 }
 
 /** Models by name; asking for one that is not declared says so instead of "undefined has no run". */

@@ -19,7 +19,7 @@ import { fromWireError, readFromChild, type FromChild } from './wire.ts';
 export interface ChildLimits extends ProcessLimits {
   /** To import the handler module. */
   readonly loadMs: number;
-  /** To show that the event loop still turns, after a call has run out of time. */
+  /** How long the event loop may stand still when a call has run out of time. */
   readonly answerPingMs: number;
 }
 
@@ -33,8 +33,9 @@ export interface HandlerChildOptions {
   readonly onGone: (reason: GpufaasError) => void;
 }
 
-/** How often the memory of a busy process is looked at. */
+/** How often the memory of a busy process is looked at, and every how many looks it is asked for a sign of life. */
 const WATCH_MS = 100;
+const LOOKS_PER_PING = 3;
 
 export class HandlerChild {
   /** Resolves when the handler is loaded; rejects with HANDLER_ERROR or HANDLER_DIED. */
@@ -49,8 +50,7 @@ export class HandlerChild {
   readonly #gone = Promise.withResolvers<void>();
   readonly #cancelLoadTimer: () => void;
   #lastCall = 0;
-  #lastPing = 0;
-  #pongs = new Map<number, () => void>();
+  #unansweredSinceMs: number | null = null;
   #watching: (() => void) | null = null;
   #idle: (() => void)[] = [];
   /** Why we ended it, if we did; else the way it ended tells. */
@@ -143,19 +143,24 @@ export class HandlerChild {
   }
 
   /** Ends the process if its event loop does not turn: a handler that blocks can not be told to stop. */
-  async endIfBlocked(): Promise<void> {
+  endIfBlocked(): void {
     const { limits, clock } = this.#options;
-    const ping = ++this.#lastPing;
-    const answered = await new Promise<boolean>((resolve) => {
-      const cancel = clock.after(limits.answerPingMs, () => resolve(false));
-      this.#pongs.set(ping, () => {
-        cancel();
-        resolve(true);
-      });
-      this.#channel.send({ type: 'ping', ping });
-    });
-    this.#pongs.delete(ping);
-    if (!answered) this.kill(died('a call ran out of time and blocked it'));
+    this.#ping();
+    // It has been asked since before the call ran out of time: what is left of the limit is seldom much.
+    const check = (): void => {
+      if (this.#unansweredSinceMs === null || this.#isGone) return;
+      const silentMs = clock.now() - this.#unansweredSinceMs;
+      if (silentMs >= limits.answerPingMs) this.kill(died('a call ran out of time and blocked it'));
+      else clock.after(limits.answerPingMs - silentMs, check);
+    };
+    check();
+  }
+
+  /** Asks whether the event loop turns; the oldest question without an answer is what counts. */
+  #ping(): void {
+    if (this.#unansweredSinceMs !== null) return;
+    this.#unansweredSinceMs = this.#options.clock.now();
+    this.#channel.send({ type: 'ping' });
   }
 
   /** Resident set of the process in bytes; null where the system does not tell. */
@@ -199,7 +204,7 @@ export class HandlerChild {
         this.kill(fromWireError(message.error));
         break;
       case 'pong':
-        this.#pongs.get(message.ping)?.();
+        this.#unansweredSinceMs = null;
         break;
       case 'log':
         this.#options.onPrint(message.callId, message.stream, message.level, message.text);
@@ -222,12 +227,14 @@ export class HandlerChild {
     this.#process[name]?.on('end', () => lines.end());
   }
 
+  /** While calls are under way: is there memory left, and does the event loop turn? */
   #watch(): void {
+    if (this.#watching) return;
     const { limits, clock } = this.#options;
-    if (this.#watching || process.platform !== 'linux') return;
+    let looks = 0;
     const look = (): void => {
-      const bytes = this.residentBytes();
-      if (bytes !== null && bytes > limits.memoryBytes) return this.kill(outOfMemory(limits.memoryBytes));
+      if ((this.residentBytes() ?? 0) > limits.memoryBytes) return this.kill(outOfMemory(limits.memoryBytes));
+      if (++looks % LOOKS_PER_PING === 0) this.#ping();
       this.#watching = clock.after(WATCH_MS, look);
     };
     this.#watching = clock.after(WATCH_MS, look);
@@ -253,7 +260,6 @@ export class HandlerChild {
     this.#channel?.close();
     this.#load.reject(reason);
     for (const call of Array.from(this.#calls.values())) call.lost(reason);
-    for (const pong of this.#pongs.values()) pong();
     this.#becameIdle();
     this.#gone.resolve();
     this.#options.onGone(reason);

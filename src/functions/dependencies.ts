@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { GpufaasError } from '../errors.ts';
 import { formatDuration } from '../units.ts';
 import { LineSplitter, safeLines } from './output.ts';
@@ -130,7 +130,7 @@ async function run(
     else
       reject(
         failed(
-          npmReason(lines) ?? `npm ended with code ${code}`,
+          npmReason(lines, folder) ?? `npm ended with code ${code}`,
           'Run `npm install --omit=dev --ignore-scripts` in the function folder to see all of it.',
         ),
       );
@@ -144,8 +144,11 @@ async function run(
 }
 
 /** npm's first sentence about what went wrong, without its prefixes and the pointer to its log. */
-function npmReason(lines: readonly string[]): string | undefined {
+function npmReason(lines: readonly string[], folder: string): string | undefined {
+  // npm hides what looks like an identifier in a path; both spellings of our folder go.
+  const places = [`${folder}/`, `${dirname(folder)}/***/`];
   const told = lines
+    .map((line) => places.reduce((text, place) => text.replaceAll(place, './'), line))
     .filter((line) => /^npm (error|ERR!)/.test(line))
     .map((line) => line.replace(/^npm (error|ERR!)\s*([a-z]+ (?=[A-Z]+:))?/, '').trim());
   const code = told.find((line) => line.startsWith('code '))?.slice('code '.length);

@@ -5,6 +5,7 @@ import { GpufaasError, toGpufaasError } from '../errors.ts';
 import { channelToParent } from '../workers/transport.ts';
 import { CallServer } from './call-server.ts';
 import { Capture } from './capture.ts';
+import { readableStack } from './handler-errors.ts';
 import { lendPackages, loadHandler } from './load-handler.ts';
 import { toWireError, type FromChild, type ToChild } from './wire.ts';
 
@@ -45,7 +46,7 @@ const capture = new Capture((message) => {
 
 function receive(message: ToChild, parts: Uint8Array[]): void {
   if (message.type === 'load') void load(message);
-  else if (message.type === 'ping') send({ type: 'pong', ping: message.ping });
+  else if (message.type === 'ping') send({ type: 'pong' });
   else server?.receive(message, parts);
 }
 
@@ -58,6 +59,7 @@ async function load(message: Extract<ToChild, { type: 'load' }>): Promise<void> 
     const handler = await loadHandler(message.handler, message.folder);
     server = new CallServer({
       handler,
+      folder: message.folder,
       models: message.models,
       environment: Object.freeze({ ...message.environment }),
       capture,
@@ -72,7 +74,5 @@ async function load(message: Extract<ToChild, { type: 'load' }>): Promise<void> 
 
 // An error that nobody awaited belongs to no call: it is logged, and the calls under way go on.
 process.on('unhandledRejection', (reason) => {
-  capture.log.error(
-    `Unhandled rejection: ${reason instanceof Error ? (reason.stack ?? reason.message) : String(reason)}`,
-  );
+  capture.log.error(`Unhandled rejection: ${readableStack(reason, process.cwd())}`);
 });

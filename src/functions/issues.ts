@@ -34,7 +34,11 @@ const PATTERN_WORDS: Readonly<Record<string, string>> = {
 
 /** One error for all that is wrong; the message tells the first, the suggestions the others. */
 export function describeIssues(issues: readonly Issue[], data: unknown, source: string): GpufaasError {
-  const sentences = issues.flatMap((issue) => describeIssue(issue, data));
+  // A misspelt key explains what seems to be missing.
+  const misspelt = issues.some((issue) => issue.code === 'unrecognized_keys');
+  const sentences = issues
+    .filter((issue) => !(misspelt && issue.code === 'custom' && issue.params?.['missing'] === true))
+    .flatMap((issue) => describeIssue(issue, data));
   const [first, ...others] = sentences;
   const nameOnly = issues.length === 1 && issues[0]!.path.join('.') === 'name' && issues[0]!.code === 'invalid_format';
   return new GpufaasError(nameOnly ? 'BAD_NAME' : 'BAD_MANIFEST', `${source}: ${first}`, {

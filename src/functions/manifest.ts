@@ -97,7 +97,7 @@ const modelSchema = z
           : model.url !== undefined && model.sha256 === undefined
             ? 'has a url without its sha256, so nobody could tell whether the right file arrived'
             : null;
-    if (problem !== null) context.addIssue({ code: 'custom', message: problem });
+    if (problem !== null) context.addIssue({ code: 'custom', message: problem, params: { missing: true } });
   });
 
 /** function.yaml as its author writes it. */
@@ -152,7 +152,8 @@ export const manifestSchema = z
   .superRefine((manifest, context) => {
     const issue = (path: string[], message: string): void => context.addIssue({ code: 'custom', path, message });
     if (manifest.handler === undefined && Object.keys(manifest.models).length === 0) {
-      issue(['models'], 'is empty, and there is no handler: a function needs a model, a handler, or both');
+      const message = 'is empty, and there is no handler: a function needs a model, a handler, or both';
+      context.addIssue({ code: 'custom', path: ['models'], message, params: { missing: true } });
     }
     if (manifest.handler !== undefined && !/\.(ts|mts|js|mjs|cjs)$/.test(manifest.handler)) {
       issue(['handler'], `must end in .ts, .mts, .js, .mjs or .cjs, not ${manifest.handler}`);

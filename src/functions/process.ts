@@ -19,7 +19,7 @@ export interface FunctionProcessOptions {
   readonly openFiles?: number;
   /** The time to import the handler module (default 30 s). */
   readonly loadMs?: number;
-  /** How long a process whose call ran out of time may leave a ping unanswered (default 3 s). */
+  /** How long a process whose call ran out of time may stand still (default 1.5 s). */
   readonly answerPingMs?: number;
   readonly clock?: Clock;
 }
@@ -31,7 +31,7 @@ export interface FunctionProcessCallbacks {
   readonly onNotice: (message: string, details: Readonly<Record<string, unknown>>) => void;
 }
 
-const DEFAULT_LIMITS: ChildLimits = { memoryBytes: 2e9, openFiles: 1024, loadMs: 30_000, answerPingMs: 3000 };
+const DEFAULT_LIMITS: ChildLimits = { memoryBytes: 2e9, openFiles: 1024, loadMs: 30_000, answerPingMs: 1500 };
 /** A process that lived this long was well. */
 const STABLE_MS = 10_000;
 const FIRST_BACKOFF_MS = 100;
@@ -112,7 +112,7 @@ class SupervisedHandler implements FunctionProcess {
       const call = child.call(request, runModel);
       limit.promise.catch((error: GpufaasError) => {
         call.abort(error);
-        if (error.code === 'TIMEOUT') void child.endIfBlocked();
+        if (error.code === 'TIMEOUT') child.endIfBlocked();
       });
       const response = await call.response.finally(() => this.#recycleIfLarge(child));
       if (response.body instanceof Uint8Array) {

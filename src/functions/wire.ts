@@ -43,7 +43,7 @@ export type ToChild =
   | { readonly type: 'run-failed'; readonly run: number; readonly error: WireError }
   /** The reader took this many bytes of a streamed body: that many more may come. */
   | { readonly type: 'credit'; readonly call: number; readonly bytes: number }
-  | { readonly type: 'ping'; readonly ping: number };
+  | { readonly type: 'ping' };
 
 /** Child to daemon. */
 export type FromChild =
@@ -74,7 +74,7 @@ export type FromChild =
       readonly level: 'debug' | 'info' | 'warn' | 'error';
       readonly text: string;
     }
-  | { readonly type: 'pong'; readonly ping: number };
+  | { readonly type: 'pong' };
 
 /** Bytes of a streamed body that may be under way before the reader has taken any. */
 export const STREAM_WINDOW_BYTES = 1024 * 1024;

@@ -238,6 +238,17 @@ describe('a handler that', () => {
     expect((await call('ok')).body.toString()).not.toBe(first);
   });
 
+  it('throws leaves a stack of its own code, and nothing of ours', async () => {
+    const { call, lines } = handlerProcess(
+      `import { check } from './lib/check.ts';\nexport default (request: any) => check(request.text());`,
+      { files: { 'lib/check.ts': 'export function check(text: string) {\n  throw new Error(text);\n}' } },
+    );
+    await failure(call('deep'));
+    await eventually('the stack is in the log', () => lines.length >= 3);
+    const text = lines.map((line) => line.text.trim()).join('\n');
+    expect(text).toMatch(/^Error: deep\nat check \(lib\/check\.ts:2:\d+\)\nat default \(handler\.ts:2:\d+\)$/);
+  });
+
   it.each([
     [
       'starts a process',

@@ -163,6 +163,11 @@ sample: samples/seven.png
     expect(error.code).toBe('BAD_MANIFEST');
   });
 
+  it('does not call missing what is misspelt', () => {
+    const error = failure('name: a\nhandlr: h.ts\n');
+    expect([error.message, ...error.suggestions].join('\n')).not.toMatch(/models/);
+  });
+
   it('tells all that is wrong at once', () => {
     const error = failure('name: a\ntimeot: 3s\nconcurrency: x\nmodels: { m: { path: m.onnx } }\n');
     expect([error.message, ...error.suggestions].join('\n')).toMatch(/concurrency[\s\S]*timeot/);
