@@ -44,6 +44,11 @@ export class Dispatcher {
     return this.#pending.size;
   }
 
+  /** How long requests have waited with nothing at all coming back from any device; 0 if none waits. */
+  get stalledMs(): number {
+    return this.#pending.size === 0 ? 0 : this.#clock.now() - this.#executor.lastNewsAtMs;
+  }
+
   view(): SchedulerView {
     return this.#core.view();
   }
@@ -59,6 +64,10 @@ export class Dispatcher {
   /** Makes a device known; it takes part once `deviceReady` was called. */
   addDevice(device: Device, runner: Runner): void {
     this.#executor.slots.set(device.id, { device, runner, runs: new Map(), loads: new Map(), measured: null });
+    // Known to the core from now on, in this order: ties are broken by it, whichever worker happens to be up first.
+    const { id, memoryBytes, overlap } = device;
+    this.#apply({ type: 'device-added', device: { id, memoryBytes, overlap } });
+    this.#apply({ type: 'device-lost', device: id });
   }
 
   /** The worker of the device is up and empty. */
@@ -150,6 +159,7 @@ export class Dispatcher {
   /** Queues one inference; the promise ends exactly once, with the answer or a GpufaasError. */
   infer(request: InferenceRequest, signal: AbortSignal): Promise<InferenceResult> {
     if (!this.#executor.models.has(request.model)) return Promise.reject(rejection('MODEL_NOT_FOUND', undefined));
+    if (this.#pending.size === 0) this.#executor.lastNewsAtMs = this.#clock.now();
     return this.#pending.add(request, signal, (id) => {
       const { inputs: _inputs, ...spec } = request;
       this.#apply({ type: 'submitted', request: { id, ...spec } });

@@ -53,6 +53,8 @@ export class Executor {
   readonly loadFailures = new Map<string, GpufaasError>();
   /** Under way. */
   readonly evictions = new Set<Promise<unknown>>();
+  /** When a load or run last ended, well or not. */
+  lastNewsAtMs = 0;
   readonly #clock: Clock;
   readonly #pending: PendingRequests;
   readonly #health: ModelHealth;
@@ -106,6 +108,7 @@ export class Executor {
 
   /** Everything on the device is gone; returns the models that may have been the cause and the requests not tried again. */
   clear(slot: Slot): { suspects: string[]; lost: Pending[] } {
+    this.lastNewsAtMs = this.#clock.now();
     const suspects = new Set<string>();
     const lost: Pending[] = [];
     for (const run of slot.runs.values()) {
@@ -145,6 +148,7 @@ export class Executor {
       ({ loadMs }) => {
         if (slot.loads.get(model) !== load) return;
         load.endedAtMs = this.#clock.now();
+        this.lastNewsAtMs = load.endedAtMs;
         this.#health.lived(model);
         this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
         this.#observe(model, { loadMs });
@@ -163,6 +167,7 @@ export class Executor {
   }
 
   #loadFailed(device: string, model: string, error: GpufaasError): void {
+    this.lastNewsAtMs = this.#clock.now();
     this.loadFailures.set(model, error);
     const retry = error.code === 'OUT_OF_MEMORY';
     const lost = this.#pending.ofModel(model).filter((pending) => !retry || ++pending.retries > RETRIES);
@@ -188,6 +193,7 @@ export class Executor {
     if (load !== undefined) load.lastUsedAtMs = now;
     const finish = (): boolean => {
       if (!slot.runs.delete(action.run)) return false;
+      this.lastNewsAtMs = this.#clock.now();
       this.#apply({ type: 'run-finished', device: action.device, run: action.run });
       return true;
     };

@@ -39,6 +39,8 @@ export interface PlatformParts {
 
 /** The longest an explicit load or unload may take. */
 const RESIDENCY_TIMEOUT_MS = 120_000;
+/** Longer than any load and run may take: requests wait and nothing comes back, so something is stuck. */
+const STALLED_MS = 300_000;
 /** Errors of a function that `describe` shows. */
 const ERRORS_SHOWN = 5;
 
@@ -171,7 +173,7 @@ export function createPlatform(parts: PlatformParts): Platform {
       return serving === undefined ? undefined : catalog.served(serving);
     },
     served: (): readonly ServedFunction[] => catalog.all().map((serving) => catalog.served(serving)),
-    live: () => true,
+    live: () => dispatcher.stalledMs < STALLED_MS,
     ready,
     invoke: (call, signal) => calls.invoke(call, signal),
     infer: (call, signal) => calls.infer(call, signal),
