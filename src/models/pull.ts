@@ -20,9 +20,9 @@ export interface FetcherOptions extends Omit<DownloadOptions, 'headers'> {
   readonly quotaBytes?: number;
   /** Sha256 of the models in use, which are never cleared away. */
   readonly used?: () => ReadonlySet<string>;
-  /** Where hf:// leads (HF_ENDPOINT). */
+  /** Where hf:// leads (default HF_ENDPOINT of the environment, else the Hugging Face hub). */
   readonly hubUrl?: string;
-  /** For private repositories of the hub (HF_TOKEN); sent to the hub alone. */
+  /** For private repositories of the hub (default HF_TOKEN of the environment); sent to the hub alone. */
   readonly hubToken?: string;
 }
 
@@ -53,7 +53,7 @@ export function createModelFetcher(store: ModelStore, options: FetcherOptions = 
   /** One download of an address at a time: the next one finds the model stored. */
   const turns = new Map<string, Promise<unknown>>();
   return async (source, onProgress, signal) => {
-    const url = modelUrl(source.url, options.hubUrl);
+    const url = modelUrl(source.url, hubOf(options).url);
     const before = turns.get(url.href) ?? Promise.resolve();
     const turn = before.then(() => pull(store, url, source, onProgress, signal, options));
     const settled = turn.catch(() => undefined);
@@ -97,9 +97,9 @@ async function pull(
       },
       signal,
     };
-    const { hubUrl = HUB_URL, hubToken } = options;
-    const toHub = hubToken !== undefined && from.origin === new URL(hubUrl).origin;
-    await download(task, { ...options, ...(toHub && { headers: { authorization: `Bearer ${hubToken}` } }) });
+    const hub = hubOf(options);
+    const toHub = hub.token !== undefined && from.origin === new URL(hub.url).origin;
+    await download(task, { ...options, ...(toHub && { headers: { authorization: `Bearer ${hub.token}` } }) });
     arrivedBytes += (await stat(path)).size;
   };
   try {
@@ -127,6 +127,14 @@ async function pull(
     if (!resumable) await rm(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** The hub and its token, by the names that the hub's own tools read. */
+function hubOf({ hubUrl, hubToken }: FetcherOptions): { readonly url: string; readonly token: string | undefined } {
+  return {
+    url: (hubUrl ?? (process.env['HF_ENDPOINT'] || HUB_URL)).replace(/\/$/, ''),
+    token: hubToken ?? (process.env['HF_TOKEN'] || undefined),
+  };
 }
 
 /** The address of a file beside the model's, with the query (a signature, a revision) that the model's has. */
