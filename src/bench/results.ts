@@ -48,28 +48,42 @@ export interface Sweep {
 /** A policy carries a load while its mean latency is at most this many times the mean run time. */
 export const CARRIES_UP_TO = 3;
 
-interface Finished {
-  readonly one: BenchCase;
+/** One run of one policy, simulated or real. */
+export interface Finished {
+  readonly policy: string;
+  readonly workingSet: number;
+  readonly seed: number;
   readonly metrics: Metrics;
 }
 
 /** The results of the bench itself, in the order of working sets and policies; what was not finished is left out. */
-export function summarise(cases: readonly BenchCase[], results: ReadonlyMap<number, CaseResult>): SeededResult[] {
-  const groups = grouped(cases, results, null);
+export function summarise(finished: readonly Finished[]): SeededResult[] {
+  const groups = grouped(finished);
   return groups.map((group) => {
-    const { policy, workingSet } = labelOf(group);
-    const rivals = groups.find(
-      (other) => other[0]!.one.policy.name === 'lb' && other[0]!.one.workingSet === workingSet,
-    );
-    const seeds = group.map(({ one, metrics }) => {
-      const rival = rivals?.find((other) => other.one.seed === one.seed);
-      return { seed: one.seed, ...toResult(policy, workingSet, metrics, rival?.metrics) };
+    const { policy, workingSet } = group[0]!;
+    const rivals = groups.find((other) => other[0]!.policy === 'lb' && other[0]!.workingSet === workingSet) ?? [];
+    const seeds = group.map(({ seed, metrics }) => {
+      const rival = rivals.find((other) => other.seed === seed);
+      return { seed, ...toResult(policy, workingSet, metrics, rival?.metrics) };
     });
     const overall = average(group.map((member) => member.metrics));
-    // Paired: only the seeds that both have finished.
-    const shared = rivals?.filter((rival) => group.some((member) => member.one.seed === rival.one.seed)) ?? [];
+    // Paired: an average over other seeds would be another workload.
+    const shared = rivals.filter((rival) => group.some((member) => member.seed === rival.seed));
     const rivalOverall = shared.length === group.length ? average(shared.map((rival) => rival.metrics)) : undefined;
     return { ...toResult(policy, workingSet, overall, rivalOverall), seeds };
+  });
+}
+
+/** What was finished of a list of cases: of the bench itself (`null`), or of one rate of the sweep. */
+export function finishedCases(
+  cases: readonly BenchCase[],
+  results: ReadonlyMap<number, CaseResult>,
+  sweepRpm: number | null,
+): Finished[] {
+  return cases.flatMap((one, index) => {
+    const result = results.get(index);
+    if (one.sweepRpm !== sweepRpm || result === undefined) return [];
+    return [{ policy: one.policy.name, workingSet: one.workingSet, seed: one.seed, metrics: result.metrics }];
   });
 }
 
@@ -81,8 +95,9 @@ export function summariseSweep(
   const rates = [...new Set(cases.flatMap((one) => (one.sweepRpm === null ? [] : [one.sweepRpm])))];
   if (rates.length === 0) return undefined;
   const points = rates.flatMap((rpm) => {
-    const groups = grouped(cases, results, rpm).map((group) => {
-      return { ...labelOf(group), metrics: average(group.map((member) => member.metrics)) };
+    const groups = grouped(finishedCases(cases, results, rpm)).map((group) => {
+      const { policy, workingSet } = group[0]!;
+      return { policy, workingSet, metrics: average(group.map((member) => member.metrics)) };
     });
     return groups.map(({ policy, workingSet, metrics }) => {
       const rival = groups.find((other) => other.policy === 'lb' && other.workingSet === workingSet);
@@ -102,26 +117,8 @@ export function summariseSweep(
   return { parameter: 'rpm', points, carried };
 }
 
-function labelOf(group: readonly Finished[]): { policy: string; workingSet: number } {
-  const { policy, workingSet } = group[0]!.one;
-  return { policy: policy.name, workingSet };
-}
-
-function grouped(
-  cases: readonly BenchCase[],
-  results: ReadonlyMap<number, CaseResult>,
-  sweepRpm: number | null,
-): Finished[][] {
-  const groups = new Map<string, Finished[]>();
-  for (const [index, one] of cases.entries()) {
-    const result = results.get(index);
-    if (one.sweepRpm !== sweepRpm || result === undefined) continue;
-    const key = `${one.workingSet} ${one.policy.name}`;
-    const group = groups.get(key) ?? [];
-    groups.set(key, group);
-    group.push({ one, metrics: result.metrics });
-  }
-  return [...groups.values()];
+function grouped(finished: readonly Finished[]): Finished[][] {
+  return [...Map.groupBy(finished, (one) => `${one.workingSet} ${one.policy}`).values()];
 }
 
 function toResult(policy: string, workingSet: number, metrics: Metrics, rival: Metrics | undefined): BenchResult {

@@ -9,10 +9,11 @@ import type { BenchCase } from './cases.ts';
 import { describeContext, describeWorkload, settingsOf } from './context.ts';
 import type { BenchContext, WorkloadSummary } from './context.ts';
 import { choosePolicy } from './policies.ts';
-import { summarise, summariseSweep } from './results.ts';
+import { finishedCases, summarise, summariseSweep } from './results.ts';
 import type { SeededResult, Sweep } from './results.ts';
 import { runCases } from './run-cases.ts';
 import type { RunOptions } from './run-cases.ts';
+import type { PairedRatio } from './real/paired.ts';
 import type { RecordedFigures } from './recording.ts';
 import type { BenchSettings } from './settings.ts';
 import { timelineFiles } from './timeline-files.ts';
@@ -27,6 +28,10 @@ export interface BenchReport {
   readonly recorded?: RecordedFigures;
   /** Of a what-if: the same requests, simulated on the daemon's own devices under its own policy. */
   readonly asIs?: readonly SeededResult[];
+  /** Of an emulation: what the simulator gives for the same requests on the same devices. */
+  readonly simulated?: readonly SeededResult[];
+  /** Of a live bench: how policies compare, seed by seed. */
+  readonly paired?: readonly PairedRatio[];
   /** What to buy to keep p99 under the limit. */
   readonly advice?: readonly Advice[];
   /** True if the bench was stopped before its end: what is missing was not run. */
@@ -84,7 +89,7 @@ export async function runBench(settings: BenchSettings, wishes: BenchWishes = {}
   const report: BenchReport = {
     context: describeContext('simulation', settings.devices, settingsOf(settings)),
     workload: describeWorkload(settings),
-    results: summarise(cases, results),
+    results: summarise(finishedCases(cases, results, null)),
     ...(sweep === undefined ? {} : { sweep }),
     ...(advice === null ? {} : { advice }),
     ...(results.size < cases.length ? { interrupted: true as const } : {}),

@@ -2,12 +2,13 @@
 
 import { renderTable } from '../cli/render/table.ts';
 import type { Column } from '../cli/render/table.ts';
-import { formatSize } from '../units.ts';
+import { formatDuration, formatSize } from '../units.ts';
 import { describeDevices } from './context.ts';
 import type { WorkloadSummary } from './context.ts';
 import { CARRIES_UP_TO } from './results.ts';
 import type { BenchResult, SeededResult, Sweep, SweepPoint } from './results.ts';
 import type { Advice, Purchase } from './advice.ts';
+import type { PairedRatio } from './real/paired.ts';
 import type { RecordedFigures } from './recording.ts';
 import type { BenchReport } from './run-bench.ts';
 
@@ -47,15 +48,19 @@ export function renderReport(report: BenchReport): string {
   }
   if (report.sweep !== undefined) parts.push(renderSweep(report.sweep));
   if (report.recorded !== undefined) parts.push(renderRecorded(report.recorded, report.asIs ?? []));
+  if (report.simulated !== undefined) parts.push(renderSimulated(report.results, report.simulated));
+  if (report.paired !== undefined) parts.push(renderPaired(report.paired));
   if (report.advice !== undefined) parts.push(renderAdvice(report.advice));
   parts.push(`Models: ${report.workload.profile}`);
   return parts.join('\n');
 }
 
 function renderTitle({ context, workload }: BenchReport): string {
+  if (context.mode === 'live') return `${describeRequests(workload)} · ${describeDevices(context.devices)}, real\n`;
   const overlap = context.settings['overlap'] === false ? 'no overlap' : 'overlap';
+  const emulated = context.mode === 'emulate' ? `, the real daemon at ${String(context.settings['speed'])}x speed` : '';
   const preload = context.settings['preload'] === true ? ', preload' : '';
-  return `${describeRequests(workload)} · ${describeDevices(context.devices)} · ${overlap}${preload}\n`;
+  return `${describeRequests(workload)} · ${describeDevices(context.devices)} · ${overlap}${preload}${emulated}\n`;
 }
 
 /** What was asked of the devices, in a few words. */
@@ -63,6 +68,8 @@ export function describeRequests(workload: WorkloadSummary): string {
   if (workload.recordedSince !== null) return `Replay of recorded invocations, since ${workload.recordedSince}`;
   if (workload.requestsFile !== null) return `Requests of ${workload.requestsFile}`;
   const rate = workload.rpm === null ? 'at full rate' : `${workload.rpm} requests a minute`;
+  if (workload.name === 'live')
+    return `Live: ${workload.rpm} requests a minute for ${formatDuration((workload.minutes ?? 0) * 60_000)} each, skew ${workload.skew}`;
   if (workload.trace === null)
     return `Workload "paper" (a reconstruction): ${rate} for ${workload.minutes} minutes, skew ${workload.skew}`;
   const { file, startMinute, minutes } = workload.trace;
@@ -135,4 +142,40 @@ function renderAdvice(advice: readonly Advice[]): string {
     { title: 'LEAST MEMORY', value: (row) => bought(row.leastMemory) },
   ]);
   return `What to buy to keep p99 under ${time(advice[0]?.p99LimitMs ?? 0)}\n${table}\n`;
+}
+
+function renderSimulated(emulated: readonly BenchResult[], simulated: readonly BenchResult[]): string {
+  const rows = emulated.flatMap((result) => {
+    const twin = simulated.find((one) => one.policy === result.policy && one.workingSet === result.workingSet);
+    return twin === undefined ? [] : [{ result, twin }];
+  });
+  const table = renderTable(rows, [
+    { title: 'DAEMON AND SIMULATOR', value: ({ result }) => result.policy },
+    { title: 'WORKING SET', value: ({ result }) => String(result.workingSet), align: 'right' },
+    { title: 'DAEMON', value: ({ result }) => time(result.meanMs), align: 'right' },
+    { title: 'SIMULATOR', value: ({ twin }) => time(twin.meanMs), align: 'right' },
+    {
+      title: 'DIFFERENCE',
+      value: ({ result, twin }) => {
+        const difference = (result.meanMs / twin.meanMs - 1) * 100;
+        return `${difference < 0 ? '' : '+'}${difference.toFixed(1)}%`;
+      },
+      align: 'right',
+    },
+  ]);
+  return `${table}\n`;
+}
+
+function renderPaired(paired: readonly PairedRatio[]): string {
+  const table = renderTable(paired, [
+    { title: 'MEAN LATENCY, PAIRED', value: (row) => `${row.policy} / ${row.against}` },
+    { title: 'SEEDS', value: (row) => String(row.pairs), align: 'right' },
+    { title: 'RATIO', value: (row) => row.ratio.toFixed(3), align: 'right' },
+    {
+      title: '95% INTERVAL',
+      value: (row) => (row.low === null || row.high === null ? '-' : `${row.low.toFixed(3)} to ${row.high.toFixed(3)}`),
+      align: 'right',
+    },
+  ]);
+  return `${table}\n`;
 }

@@ -1,4 +1,7 @@
 import * as Flags from '@oclif/core/flags';
+import { parseNumber } from '../../bench/numbers.ts';
+import { emulate } from '../../bench/real/emulate.ts';
+import { live } from '../../bench/real/live.ts';
 import { PICTURE_MS } from '../../bench/report/page.ts';
 import { saveBench } from '../../bench/report/save.ts';
 import { fetchRecording } from '../../bench/recording.ts';
@@ -10,6 +13,7 @@ import type { BenchFlags } from '../../bench/settings.ts';
 import { renderReport } from '../../bench/table.ts';
 import { parseWhatIf } from '../../bench/what-if.ts';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { GpufaasError } from '../../errors.ts';
 
 const text = (description: string, helpValue: string) => Flags.string({ description, helpValue });
 
@@ -62,13 +66,20 @@ export default class Bench extends BaseCommand {
       'other hardware or policy, or a limit that asks what to buy: devices=4,memory=16GB,policy=lb,p99=2s',
       'WHAT,…',
     ),
+    emulate: Flags.boolean({
+      description: 'the real daemon on emulated devices, time scaled',
+      exclusive: ['live', 'replay'],
+    }),
+    speed: text('how many times faster time passes with --emulate [20]', 'N'),
+    live: Flags.boolean({ description: 'the real daemon on real devices with real models', exclusive: ['replay'] }),
+    functions: text('functions for --live: folders or ONNX files; default seeded networks', 'PATH,…'),
     timeline: text('write what each device did, as CSV', 'FILE'),
     out: text('write report.html, results.json and results.csv', 'DIR'),
   };
 
   async run(): Promise<unknown> {
     const { flags } = await this.parse(Bench, withReplayDefault(this.argv));
-    const findings = await this.simulate(flags);
+    const findings = (await this.runForReal(flags)) ?? (await this.simulate(flags));
     this.progress.clear();
     const { report } = findings;
     this.print(renderReport(report));
@@ -79,6 +90,32 @@ export default class Bench extends BaseCommand {
       process.exitCode = 130;
     }
     return report;
+  }
+
+  /** The real daemon instead of the simulator; null if neither --emulate nor --live asks for it. */
+  private async runForReal(flags: BenchFlags & Wanted): Promise<BenchFindings | null> {
+    for (const [flag, needs] of NEEDS) {
+      if (flags[flag] !== undefined && flags[needs] !== true)
+        throw new GpufaasError('USAGE', `--${flag} belongs to --${needs}.`, { suggestions: [`Add --${needs}.`] });
+    }
+    if (flags.emulate !== true && flags.live !== true) return null;
+    const what = flags.emulate === true ? '--emulate' : '--live';
+    for (const flag of ['timeline', 'what-if', ...(flags.live === true ? LIVE_REFUSES : [])] as const) {
+      if (flags[flag] === undefined || flags[flag] === false) continue;
+      throw new GpufaasError('USAGE', `${what} does not go with --${flag}.`, {
+        suggestions: ['Leave one of them out.'],
+      });
+    }
+    const options = { signal: this.signal, onStep: (message: string) => this.progress.show(message) };
+    if (flags.emulate === true) {
+      const speed = parseNumber('--speed', flags.speed ?? '20', { above: 0, atMost: 1000 });
+      const settings = readSettings({ 'working-set': '25', ...flags });
+      return { report: await emulate(settings, speed, options), details: [], timelines: [] };
+    }
+    const seeds = flags.seed === undefined ? { seeds: '1-5' } : {};
+    const settings = readSettings({ policy: 'lb,lalbo3,locality', ...seeds, ...flags, devices: undefined });
+    const functions = flags.functions === undefined ? [] : flags.functions.split(',').map((path) => path.trim());
+    return { report: await live({ settings, flags, functions }, options), details: [], timelines: [] };
   }
 
   private async simulate(flags: BenchFlags & Wanted): Promise<BenchFindings> {
@@ -104,7 +141,30 @@ interface Wanted {
   readonly 'what-if'?: string | undefined;
   readonly timeline?: string | undefined;
   readonly out?: string | undefined;
+  readonly emulate?: boolean | undefined;
+  readonly speed?: string | undefined;
+  readonly live?: boolean | undefined;
+  readonly functions?: string | undefined;
 }
+
+const NEEDS = [
+  ['speed', 'emulate'],
+  ['functions', 'live'],
+] as const;
+
+/** What only makes sense where devices are made up. */
+const LIVE_REFUSES = [
+  'trace',
+  'requests',
+  'profile',
+  'sweep',
+  'working-set',
+  'overlap',
+  'preload',
+  'load-lanes',
+  'skip-limit',
+  'disable',
+] as const;
 
 /** Stands for a `--replay` without a value. */
 const EVER = 'ever';
