@@ -2,7 +2,7 @@
 // files, an end when the daemon ends. A guard rail against mistakes, not a wall against attackers.
 
 import { spawn, type ChildProcess } from 'node:child_process';
-import { realpathSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -89,18 +89,20 @@ function readable(folder: string): string[] {
   return Array.from(paths);
 }
 
-/** The node_modules folders that hold what we lend to handlers, wherever the installer put them. */
+/** The node_modules folders that hold what we lend to handlers, wherever the installer put them, or linked them to. */
 function packageFolders(): string[] {
-  const require = createRequire(import.meta.url);
   const folders: string[] = [];
-  for (const name of ['sharp']) {
-    try {
-      const path = require.resolve(name);
-      const end = path.lastIndexOf(`${sep}node_modules${sep}`);
-      if (end >= 0) folders.push(path.slice(0, end + '/node_modules'.length));
-    } catch {
-      // Not installed on this platform: handlers that want it bring their own.
-    }
+  for (let folder = dirname(ENTRY); folder !== dirname(folder); folder = dirname(folder)) {
+    const packages = join(folder, 'node_modules');
+    if (existsSync(packages)) folders.push(packages);
+  }
+  try {
+    // Real paths may lie elsewhere (links, a store of packages): all of the outermost folder they are in.
+    const path = realpathSync(createRequire(import.meta.url).resolve('sharp'));
+    const at = path.indexOf(`${sep}node_modules${sep}`);
+    if (at >= 0) folders.push(path.slice(0, at + `${sep}node_modules`.length));
+  } catch {
+    // Not installed on this platform: handlers that want it bring their own.
   }
   return folders;
 }
