@@ -1,8 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
-  // Handlers of the templates import the SDK by its public name, built or not.
-  resolve: { alias: [{ find: /^gpufaas$/, replacement: new URL('./src/sdk.ts', import.meta.url).pathname }] },
   test: {
     pool: 'forks',
     maxWorkers: 2,

@@ -2,7 +2,7 @@
 // forward and backward, and the finished network is exported from the same description.
 
 import { OnnxModel } from '../../src/onnx/write.ts';
-import type { OnnxGraph } from '../../src/onnx/write.ts';
+import type { Dimension, OnnxGraph } from '../../src/onnx/write.ts';
 import { randomNormal } from '../../src/random.ts';
 import type { Random } from '../../src/random.ts';
 
@@ -57,7 +57,10 @@ export function createNetwork(
   return { layers, inputRow, outputRow, parameters };
 }
 
-/** The network for use: `input` [batch, …] → `output` [batch, …], after softmax or sigmoid as the options say. */
+/**
+ * The network for use: `input` [batch, …] → `output` [batch, …], after softmax or sigmoid as the options say. A network of
+ * convolutions only may have free sizes: give the rows it was not trained with, named dimensions among them.
+ */
 export function exportNetwork(
   network: Network,
   options: {
@@ -65,11 +68,13 @@ export function exportNetwork(
     readonly output: string;
     readonly activation: 'softmax' | 'sigmoid' | 'none';
     readonly metadata?: Readonly<Record<string, string>>;
+    readonly inputRow?: readonly Dimension[];
+    readonly outputRow?: readonly Dimension[];
   },
 ): Uint8Array {
   const model = new OnnxModel({ name: 'network', ...(options.metadata && { metadata: options.metadata }) });
-  model.input(options.input, 'FP32', ['batch', ...network.inputRow]);
-  model.output(options.output, 'FP32', ['batch', ...network.outputRow]);
+  model.input(options.input, 'FP32', ['batch', ...(options.inputRow ?? network.inputRow)]);
+  model.output(options.output, 'FP32', ['batch', ...(options.outputRow ?? network.outputRow)]);
   for (const { name, shape, data } of network.parameters) model.weights(name, shape, data);
   const last = forward(model, network.layers, options.input).at(-1)!;
   if (options.activation === 'softmax') model.node('Softmax', [last], [options.output], { axis: { int: -1 } });

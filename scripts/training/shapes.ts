@@ -108,12 +108,14 @@ export function paint(canvas: Canvas, shape: Shape, ink = 1): void {
   const bounds = boundsOf(shape);
   const firstRow = Math.max(0, Math.floor(bounds.top));
   const lastRow = Math.min(height, Math.ceil(bounds.bottom));
+  const firstColumn = Math.max(0, Math.floor(bounds.left));
+  const lastColumn = Math.min(width, Math.ceil(bounds.right));
   const edges = edgesOf(shape);
   const row = new Float32Array(width);
   for (let y = firstRow; y < lastRow; y++) {
-    row.fill(0);
+    row.fill(0, firstColumn, lastColumn);
     for (let line = 0; line < LINES; line++) coverLine(edges, y + (line + 0.5) / LINES, row);
-    for (let x = 0; x < width; x++) {
+    for (let x = firstColumn; x < lastColumn; x++) {
       const covered = Math.min(1, row[x]! / LINES) * ink;
       data[y * width + x]! += covered * (1 - data[y * width + x]!);
     }

@@ -50,7 +50,7 @@ export function drawExample(families: readonly (readonly DigitFont[])[], random:
   }
 }
 
-function typeset(label: number, families: readonly (readonly DigitFont[])[], random: Random): Shape {
+export function typeset(label: number, families: readonly (readonly DigitFont[])[], random: Random): Shape {
   const fonts = families[randomInteger(random, families.length)]!;
   const font = fonts[randomInteger(random, fonts.length)]!;
   // A third stays as it was designed, as most digits on screens are.
@@ -62,11 +62,16 @@ function typeset(label: number, families: readonly (readonly DigitFont[])[], ran
   );
 }
 
+/** The width of a pen, for digits that are 1 high. */
+export function penWidth(random: Random): number {
+  return 0.04 + random() ** 2 * 0.2;
+}
+
 /** A digit as a pen writes it, 1 high, around the origin. */
-export function penned(label: number, random: Random): Shape {
+export function penned(label: number, random: Random, width?: number): Shape {
   const ways = SKELETONS[label]!;
   const way: Skeleton = ways[randomInteger(random, ways.length)]!;
-  const width = 0.04 + random() ** 2 * 0.2;
+  const thick = width ?? penWidth(random);
   const pressure = random() * 0.4;
   const phase = random() * 6;
   const shaken = way.map((stroke) =>
@@ -78,7 +83,7 @@ export function penned(label: number, random: Random): Shape {
   const lines = shaken.map((stroke) => smooth(stroke));
   // Bent before the pen follows, so that the pen's own width stays even.
   const bent = distort(lines, { rotation: 1, shear: 1.6, stretch: 1.4, wobble: 3 }, random);
-  return bent.flatMap((line) => strokeShape(line, (along) => width * (1 + pressure * Math.sin(phase + along * 5))));
+  return bent.flatMap((line) => strokeShape(line, (along) => thick * (1 + pressure * Math.sin(phase + along * 5))));
 }
 
 /** Rounds corners by cutting them twice (Chaikin), keeping the ends. */
@@ -112,7 +117,7 @@ function place(shape: Shape, random: Random): Canvas {
 }
 
 /** Colours the canvas and does to it what cameras and scanners do. */
-function soil(canvas: Canvas, random: Random): { width: number; height: number; rgba: Uint8Array } {
+export function soil(canvas: Canvas, random: Random): { width: number; height: number; rgba: Uint8Array } {
   const { width, height, data } = canvas;
   for (let rounds = random() < 0.5 ? 0 : 1 + randomInteger(random, 2); rounds > 0; rounds--) blur(canvas, random());
   const paper = random() * 255;

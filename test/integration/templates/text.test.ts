@@ -4,25 +4,30 @@ import { seededRandom } from '../../../src/random.ts';
 import { LANGUAGES } from '../../../templates/text/languages.ts';
 import { createCorpus } from '../../../templates/text/training/corpus.ts';
 import { HELD_OUT } from '../../../templates/text/training/held-out.ts';
-import { loadTemplate } from '../../helpers/call-handler.ts';
-import type { LoadedTemplate } from '../../helpers/call-handler.ts';
+import type { TestedFunction } from '../../../src/testing.ts';
+import { startTemplate, templateFile } from '../../helpers/templates.ts';
 
-let text: LoadedTemplate;
+let text: TestedFunction;
 beforeAll(async () => {
-  text = await loadTemplate('text');
-});
-afterAll(() => text.release());
+  text = await startTemplate('text');
+}, 60_000);
+afterAll(() => text.close());
 
 async function languagesOf(sentences: readonly string[]): Promise<string[]> {
-  const { status, json } = await text.call(JSON.stringify({ sentences }), '/', { 'content-type': 'application/json' });
-  expect(status).toBe(200);
-  return (json as { sentences: { language: string }[] }).sentences.map(({ language }) => language);
+  const answer = await text.call({ json: { sentences } });
+  expect(answer.status).toBe(200);
+  return answer.json<{ sentences: { language: string }[] }>().sentences.map(({ language }) => language);
 }
 
 describe('the template text', () => {
   it('tells the language of its samples', async () => {
-    expect((await text.call(text.file('samples/dutch.txt'))).json).toMatchObject({ language: 'nl', name: 'Dutch' });
-    const { sentences } = JSON.parse(text.file('samples/sentences.json').toString()) as { sentences: string[] };
+    expect((await text.call(templateFile('text', 'samples/dutch.txt'))).json()).toMatchObject({
+      language: 'nl',
+      name: 'Dutch',
+    });
+    const { sentences } = JSON.parse(templateFile('text', 'samples/sentences.json').toString()) as {
+      sentences: string[];
+    };
     expect(await languagesOf(sentences)).toEqual(LANGUAGES.map(({ code }) => code));
   });
 
@@ -49,8 +54,11 @@ describe('the template text', () => {
   });
 
   it('answers 400 to what holds no sentence', async () => {
-    expect(await text.call('42')).toMatchObject({ status: 400, json: { error: expect.stringMatching(/no letters/u) } });
-    const odd = await text.call('{"sentences": "one"}', '/', { 'content-type': 'application/json' });
-    expect(odd).toMatchObject({ status: 400, json: { error: expect.stringMatching(/Send text/u) } });
+    const number = await text.call('42');
+    expect(number.status).toBe(400);
+    expect(number.text()).toMatch(/no letters/u);
+    const odd = await text.call({ json: { sentences: 'one' } });
+    expect(odd.status).toBe(400);
+    expect(odd.text()).toMatch(/Send text/u);
   });
 });
