@@ -20,6 +20,8 @@ export abstract class BaseCommand extends Command {
   readonly signal: AbortSignal;
   protected readonly home: Home = resolveHome();
   protected readonly progress = new Progress();
+  /** Set by commands that only Ctrl-C ends: then it is no failure, and nothing is said of it. */
+  protected endless = false;
   readonly #interruption = new AbortController();
 
   constructor(...parameters: ConstructorParameters<typeof Command>) {
@@ -70,6 +72,10 @@ export abstract class BaseCommand extends Command {
 
   protected override async catch(error: Error): Promise<never> {
     // Whatever it was that failed when the user interrupted it, it is the interruption that counts.
+    if (this.signal.aborted && this.endless) {
+      process.exitCode = 130;
+      return this.exit(130);
+    }
     if (this.signal.aborted) throw this.signal.reason;
     // oclif's own checks of numbers and the like throw plain errors, which would pass for bugs.
     const fromCheck = !this.parsed && !(error instanceof GpufaasError) && !('oclif' in error);

@@ -2,12 +2,13 @@
 // from outside the folder gets in, and function.yaml comes first so that a bad one is refused early.
 
 import { readFileSync, realpathSync, statSync } from 'node:fs';
-import { readdir, readFile, realpath, stat } from 'node:fs/promises';
+import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { GpufaasError } from '../errors.ts';
 import { externalPath } from '../onnx/external.ts';
 import { checkFunctionName } from './function-name.ts';
+import { readIgnoreRules } from './ignore-rules.ts';
 
 /** A package ready to be sent. */
 export interface Package {
@@ -32,17 +33,6 @@ export interface PackedFile {
 
 const MANIFEST = 'function.yaml';
 const MAX_FILES = 20_000;
-/** Never part of a function: what package managers, git and training leave behind. */
-const ALWAYS_IGNORED = [
-  'node_modules/',
-  '.git/',
-  '/training/',
-  '.DS_Store',
-  '*.swp',
-  '.gpufaasignore',
-  '__pycache__/',
-  '.venv/',
-];
 
 /** Looks at what a path names and lists what would be sent. Throws FILE_NOT_FOUND, BAD_PACKAGE, BAD_MODEL, BAD_NAME. */
 export async function preparePackage(path: string, name?: string): Promise<Package> {
@@ -103,10 +93,7 @@ function finish(parts: Omit<Package, 'totalBytes'>): Package {
 }
 
 async function listFolder(folder: string): Promise<PackedFile[]> {
-  const { default: ignore } = await import('ignore');
-  const rules = ignore().add(ALWAYS_IGNORED);
-  const own = await readFile(join(folder, '.gpufaasignore'), 'utf8').catch(() => '');
-  rules.add(own);
+  const ignores = await readIgnoreRules(folder);
   const root = realpathSync(folder);
   const files: PackedFile[] = [];
   // Folders are taken from the list as they are found, so links that form a circle end at MAX_FILES or at their depth.
@@ -116,7 +103,7 @@ async function listFolder(folder: string): Promise<PackedFile[]> {
     for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
       const path = folderPath === '' ? entry.name : `${folderPath}/${entry.name}`;
       const isFolder = entry.isDirectory();
-      if (path === MANIFEST || rules.ignores(isFolder ? `${path}/` : path)) continue;
+      if (path === MANIFEST || ignores(isFolder ? `${path}/` : path)) continue;
       if (isFolder) pending.push(path);
       else if (entry.isFile() || entry.isSymbolicLink()) {
         files.push({ path, bytes: await sizeWithin(join(folder, path), [root], path) });

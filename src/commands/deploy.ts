@@ -3,12 +3,14 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import type { DeployResult } from '../api/schemas.ts';
 import { BaseCommand } from '../cli/base-command.ts';
+import { describeFailure, printFailure } from '../cli/failure.ts';
 import { renderDeployment } from '../cli/render/deployment.ts';
 import { startFlag } from '../cli/start-flag.ts';
 import type { GpufaasClient } from '../client/client.ts';
 import { packageStream, preparePackage, sampleOf, type Package } from '../client/pack.ts';
+import { watchPackage } from '../client/watch.ts';
 import { GpufaasError } from '../errors.ts';
-import { formatSize } from '../units.ts';
+import { formatDuration, formatSize } from '../units.ts';
 
 export default class Deploy extends BaseCommand {
   static override summary = 'Deploy a function, or a bare ONNX model as one';
@@ -21,6 +23,7 @@ export default class Deploy extends BaseCommand {
       description: 'One in another folder, under another name',
       command: '<%= config.bin %> deploy ./digits --name digits-2',
     },
+    { description: 'Again after every change', command: '<%= config.bin %> deploy ./digits --watch' },
     { description: 'A bare model: tensors in, tensors out', command: '<%= config.bin %> deploy resnet50.onnx' },
   ];
   static override args = {
@@ -28,6 +31,7 @@ export default class Deploy extends BaseCommand {
   };
   static override flags = {
     name: Flags.string({ description: 'name of the function', helpValue: 'N' }),
+    watch: Flags.boolean({ char: 'w', description: 'deploy again whenever a file changes, until Ctrl-C' }),
     note: Flags.string({ description: 'free text to remember with the version', helpValue: 'TEXT', default: '' }),
     ...startFlag,
   };
@@ -36,10 +40,34 @@ export default class Deploy extends BaseCommand {
     const { args, flags } = await this.parse(Deploy);
     const packed = await preparePackage(args.path, flags.name);
     const client = await this.client({ start: flags.start });
+    this.endless = flags.watch;
+    if (flags.watch) return await this.#watch(client, packed, () => preparePackage(args.path, flags.name));
     const result = await this.#upload(client, packed, flags.note);
     this.print(renderDeployment(result));
     this.next(...nextCommands(result, packed));
     return result;
+  }
+
+  /** Deploys now and after every change, until Ctrl-C; a deployment that fails leaves the last version serving. */
+  async #watch(client: GpufaasClient, first: Package, prepare: () => Promise<Package>): Promise<never> {
+    let packed = first;
+    for await (const _change of watchPackage(first, this.signal)) {
+      const startedAtMs = performance.now();
+      try {
+        packed = await prepare();
+        const result = await this.#upload(client, packed, '');
+        const took = formatDuration(performance.now() - startedAtMs);
+        this.print(`${result.name} version ${result.version} serves (${took})`);
+        if (this.jsonEnabled()) process.stdout.write(`${JSON.stringify(result)}\n`);
+      } catch (error) {
+        this.progress.clear();
+        const failure = describeFailure(error);
+        if (this.signal.aborted || failure === null || failure.code === 'NO_DAEMON') throw error;
+        printFailure(failure, this.jsonEnabled());
+      }
+      this.note(`Watching ${packed.folder}; Ctrl-C ends it.`);
+    }
+    throw this.signal.reason;
   }
 
   async #upload(client: GpufaasClient, packed: Package, note: string): Promise<DeployResult> {

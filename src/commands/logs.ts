@@ -27,6 +27,7 @@ export default class Logs extends BaseCommand {
   async run(): Promise<unknown> {
     const { args, flags } = await this.parse(Logs);
     const client = await this.client();
+    this.endless = flags.follow;
     const lines: LogLineMessage[] = [];
     for await (const line of client.logs(args.fn, { follow: flags.follow, tail: flags.tail })) {
       if (!this.jsonEnabled()) this.print(renderLogLine(line));
