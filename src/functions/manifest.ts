@@ -10,7 +10,7 @@ import { pathProblem } from './paths.ts';
 import type { Manifest, ManifestModel } from './types.ts';
 
 /** What a function may be called; also how it is addressed by HTTP. */
-export const FUNCTION_NAME = /^[a-z][a-z0-9-]{0,62}$/;
+const FUNCTION_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 const MODEL_NAME = /^[A-Za-z][A-Za-z0-9_-]{0,62}$/;
 /** What a secret may be called. */
 export const SECRET_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,62}$/;
@@ -167,21 +167,15 @@ export const manifestSchema = z
     if (new Set(manifest.secrets).size < manifest.secrets.length) issue(['secrets'], 'names a secret twice');
   });
 
-/** Where the manifest came from, and what is known better. */
+/** Where the manifest came from. */
 export interface ManifestSource {
   /** For messages: `function.yaml`, or its path. */
   readonly source: string;
-  /** Takes the place of the name in the file (`deploy --name`). */
-  readonly name?: string | undefined;
 }
 
 /** Reads function.yaml. Throws BAD_MANIFEST, or BAD_NAME if only the name is wrong; the message names every place. */
-export function parseManifest(yamlText: string, { source, name }: ManifestSource): Manifest {
+export function parseManifest(yamlText: string, { source }: ManifestSource): Manifest {
   const data = readYaml(yamlText, source);
-  if (name !== undefined) {
-    checkFunctionName(name);
-    data['name'] = name;
-  }
   const parsed = manifestSchema.safeParse(data);
   if (!parsed.success) throw describeIssues(parsed.error.issues, data, source);
   const { maxBody, keepAlive, timeout, deadline, batching, handler, sample, models, ...rest } = parsed.data;
@@ -196,15 +190,6 @@ export function parseManifest(yamlText: string, { source, name }: ManifestSource
     deadlineMs: deadline ?? null,
     sample: sample ?? null,
   };
-}
-
-/** Throws BAD_NAME if a function can't be called that. */
-export function checkFunctionName(name: string): void {
-  if (FUNCTION_NAME.test(name)) return;
-  const shown = JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
-  throw new GpufaasError('BAD_NAME', `${shown} can not be the name of a function.`, {
-    suggestions: ['Use 1 to 63 lower-case letters, digits and hyphens, beginning with a letter, such as digits-2.'],
-  });
 }
 
 function readYaml(text: string, source: string): Record<string, unknown> {

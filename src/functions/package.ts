@@ -16,7 +16,7 @@ export interface PackageLimits {
 }
 
 /** Enough for a function with large models and its dependencies. */
-export const PACKAGE_LIMITS: PackageLimits = { maxFiles: 20_000, maxBytes: 32e9 };
+const PACKAGE_LIMITS: PackageLimits = { maxFiles: 20_000, maxBytes: 32e9 };
 
 /** What was unpacked. */
 export interface PackageContents {
