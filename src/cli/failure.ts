@@ -39,7 +39,7 @@ export function printFailure(failure: Failure, asJson: boolean): void {
 }
 
 /** True if stack traces were asked for. */
-export function isDebug(environment: NodeJS.ProcessEnv = process.env): boolean {
+function isDebug(environment: NodeJS.ProcessEnv = process.env): boolean {
   return /^(1|true|yes|on)$/i.test(environment['GPUFAAS_DEBUG'] ?? '');
 }
 

@@ -57,7 +57,7 @@ function withLeadingJsonMoved(argv: readonly string[]): string[] {
 }
 
 /** True if the caller wants data; what follows `--` is not ours. */
-export function wantsJson(argv: readonly string[]): boolean {
+function wantsJson(argv: readonly string[]): boolean {
   const end = argv.indexOf('--');
   return (end === -1 ? argv : argv.slice(0, end)).includes('--json');
 }

@@ -44,7 +44,7 @@ export const SETTINGS = {
 export type SettingName = keyof typeof SETTINGS;
 
 /** Where a value came from. */
-export type SettingSource = 'flag' | 'environment' | 'config' | 'default';
+type SettingSource = 'flag' | 'environment' | 'config' | 'default';
 
 /** The value in force (null: the daemon's default) and who said so. */
 export interface SettingValue {

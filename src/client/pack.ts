@@ -25,7 +25,7 @@ export interface Package {
 }
 
 /** One file of a package. */
-export interface PackedFile {
+interface PackedFile {
   /** Relative to the folder, with forward slashes. */
   readonly path: string;
   readonly bytes: number;

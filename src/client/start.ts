@@ -69,8 +69,13 @@ export async function findRunning(home: Home, signal?: AbortSignal): Promise<Run
     // Another program, or another home's daemon, may have got the port of one that was killed.
     return identity?.pid === location.pid ? { ...location, status: identity.status } : null;
   } catch (error) {
-    if (error instanceof GpufaasError && error.code === 'NO_DAEMON') return null;
-    throw error;
+    if (!(error instanceof GpufaasError)) throw error;
+    if (error.code === 'NO_DAEMON') return null;
+    if (error.code !== 'TIMEOUT') throw error;
+    throw new GpufaasError('TIMEOUT', `The daemon (pid ${location.pid}) at ${location.url} does not answer.`, {
+      cause: error,
+      suggestions: [`\`kill -9 ${location.pid}\` ends it, and nothing that was deployed is lost; then \`gpufaas up\`.`],
+    });
   }
 }
 
