@@ -13,13 +13,17 @@ import {
   type ToChild,
 } from './wire.ts';
 
-type FromCall = Extract<FromChild, { readonly call: number }>;
+/** What a process may send about a call. */
+export type FromCall = Extract<FromChild, { readonly call: number }>;
 
 export interface HandlerCallOptions {
   readonly number: number;
   readonly request: HandlerRequest;
   readonly runModel: RunModel;
+  /** Throws if it can't be sent: too large, or the process does not read. */
   readonly send: (message: ToChild, parts?: readonly Uint8Array[]) => void;
+  /** Never throws: for what is small and has nobody to complain to. */
+  readonly tell: (message: ToChild) => void;
   /** Called once, when nothing of the call is left here; `settled` if the handler has ended it too. */
   readonly onEnd: (settled: boolean) => void;
 }
@@ -62,7 +66,9 @@ export class HandlerCall {
         this.#body?.push(parts[0] ?? new Uint8Array(0));
         break;
       case 'end':
-        this.#body?.finish(null);
+        if (!this.#body)
+          return this.#fail(fromWireError({ message: 'The handler ended a stream it never began.' }), true);
+        this.#body.finish(null);
         this.#end(true);
         break;
       case 'failed':
@@ -74,7 +80,7 @@ export class HandlerCall {
   /** Gives the call up: the handler's signal fires, its runs are cancelled, whoever waits gets the error. */
   abort(error: GpufaasError): void {
     if (this.#ended) return;
-    this.#options.send({ type: 'cancel', call: this.#options.number, message: error.message });
+    this.#options.tell({ type: 'cancel', call: this.#options.number, message: error.message });
     this.#fail(error, false);
   }
 
@@ -84,15 +90,15 @@ export class HandlerCall {
   }
 
   #answer({ status, headers, streamed }: Extract<FromChild, { type: 'answer' }>, body: Uint8Array): void {
+    if (this.#body) return this.#fail(fromWireError({ message: 'The handler answered twice.' }), true);
     if (!streamed) {
       this.#end(true);
       return this.#resolve({ status, headers, body });
     }
-    if (this.#body) return;
-    const { number, send } = this.#options;
+    const { number, tell } = this.#options;
     this.#body = new PieceQueue({
       onTaken: (bytes) => {
-        if (!this.#ended) send({ type: 'credit', call: number, bytes });
+        if (!this.#ended) tell({ type: 'credit', call: number, bytes });
       },
       onLeft: () => this.abort(new GpufaasError('CANCELLED', 'Nobody reads the answer any more.')),
     });
@@ -100,7 +106,7 @@ export class HandlerCall {
   }
 
   async #run({ run, model, tensors }: Extract<FromChild, { type: 'run' }>, parts: Uint8Array[]): Promise<void> {
-    const { runModel, send } = this.#options;
+    const { runModel, send, tell } = this.#options;
     const abort = new AbortController();
     try {
       if (this.#runs.has(run) || this.#runs.size >= MAX_RUNS) {
@@ -114,7 +120,7 @@ export class HandlerCall {
         outputs.map((tensor) => tensor.data),
       );
     } catch (error) {
-      if (!this.#ended) send({ type: 'run-failed', run, error: toWireError(toGpufaasError(error)) });
+      if (!this.#ended) tell({ type: 'run-failed', run, error: toWireError(toGpufaasError(error)) });
     } finally {
       if (this.#runs.get(run) === abort) this.#runs.delete(run);
     }

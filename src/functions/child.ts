@@ -13,7 +13,7 @@ import { HandlerCall } from './call.ts';
 import { LineSplitter } from './output.ts';
 import { killHandler, spawnHandler, type ProcessLimits } from './spawn.ts';
 import type { FunctionVersion, HandlerRequest, LogLine, RunModel } from './types.ts';
-import { fromWireError, readFromChild, type FromChild } from './wire.ts';
+import { fromWireError, readFromChild, type FromChild, type ToChild } from './wire.ts';
 
 /** What a child may use and how long it may take. Times in milliseconds. */
 export interface ChildLimits extends ProcessLimits {
@@ -131,6 +131,7 @@ export class HandlerChild {
       request,
       runModel,
       send: (message, parts) => this.#channel.send(message, parts),
+      tell: (message) => this.#tell(message),
       onEnd: (settled) => {
         this.#calls.delete(number);
         if (!settled) this.#abandoned.add(number);
@@ -160,7 +161,15 @@ export class HandlerChild {
   #ping(): void {
     if (this.#unansweredSinceMs !== null) return;
     this.#unansweredSinceMs = this.#options.clock.now();
-    this.#channel.send({ type: 'ping' });
+    this.#tell({ type: 'ping' });
+  }
+
+  #tell(message: ToChild): void {
+    try {
+      this.#channel.send(message);
+    } catch {
+      this.kill(died('it does not read what it is sent'));
+    }
   }
 
   /** Resident set of the process in bytes; null where the system does not tell. */
