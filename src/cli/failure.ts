@@ -123,7 +123,7 @@ function defaultSuggestion(error: GpufaasError): string {
     case 'FUNCTION_NOT_FOUND':
       return '`gpufaas ls` lists the functions.';
     case 'CANCELLED':
-      return 'Nothing was left behind; run it again when you like.';
+      return 'Run it again when you like.';
     case 'UNAUTHORIZED':
       return 'Set GPUFAAS_TOKEN to the token in the home of that daemon.';
     case 'NO_DAEMON':

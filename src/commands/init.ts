@@ -24,7 +24,11 @@ export default class Init extends BaseCommand {
   async run(): Promise<unknown> {
     const { args, flags } = await this.parse(Init);
     const templates = listTemplates();
-    if (flags.list) return this.#list(templates);
+    if (flags.list) {
+      this.#show(templates);
+      this.next('gpufaas init NAME --template TEMPLATE');
+      return templates.map((template) => ({ name: template.name, description: template.description }));
+    }
     const template = await this.#chooseTemplate(templates, flags.template, args.name);
     const mayAsk = canAsk() && !this.jsonEnabled();
     const name = args.name ?? (mayAsk ? await ask('Name of the function?', template.name) : template.name);
@@ -39,15 +43,13 @@ export default class Init extends BaseCommand {
     return { name, template: template.name, folder, files };
   }
 
-  #list(templates: readonly Template[]): unknown {
+  #show(templates: readonly Template[]): void {
     this.print(
       renderTable(templates, [
         { title: 'TEMPLATE', value: (template) => template.name },
         { title: 'SHOWS', value: (template) => template.description },
       ]),
     );
-    this.note('Next: `gpufaas init NAME --template TEMPLATE`');
-    return templates.map(({ name, description }) => ({ name, description }));
   }
 
   async #chooseTemplate(
@@ -65,7 +67,7 @@ export default class Init extends BaseCommand {
         ],
       });
     }
-    this.#list(templates);
-    return findTemplate(templates, await ask('Template?', templates[0]!.name));
+    this.#show(templates);
+    return findTemplate(templates, await ask('Template?', 'digits'));
   }
 }
