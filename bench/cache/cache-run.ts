@@ -15,9 +15,14 @@ import { startChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { shoot, type Shot } from '../serving/load.ts';
 
-export interface CacheRunOptions {
+/** The models of a comparison. */
+export interface CacheModels {
   readonly models: number;
   readonly megabytes: number;
+}
+
+/** One run over them. */
+export interface CacheRun {
   /** A devices specification; `{memory}` is replaced by the room for `fit` models of the largest measured size. */
   readonly devices: string;
   readonly fit: number;
@@ -26,10 +31,12 @@ export interface CacheRunOptions {
   readonly clients: number;
   readonly skew: number;
   readonly seed: number;
-  /** How many times a worker is killed, two seconds or more apart. */
+  /** How many times a worker is killed, two seconds or more apart; requests go on until then. */
   readonly kills: number;
   /** Answers of emulated devices are zeros: only their shape is checked. */
   readonly check: 'values' | 'shape';
+  /** Waited before memory is read at the end. */
+  readonly settleMs: number;
 }
 
 export interface CacheRunResult {
@@ -55,33 +62,44 @@ interface Case {
 
 const DAEMON = new URL('../daemon-child.ts', import.meta.url);
 
-/** Runs one comparison from nothing to nothing: own home, own daemon, all ended and removed. */
-export async function cacheRun(options: CacheRunOptions): Promise<CacheRunResult> {
+/** Deploys the models once and makes every run on a daemon of its own over them; all is ended and removed in the end. */
+export async function cacheRuns(
+  { models, megabytes }: CacheModels,
+  runs: readonly CacheRun[],
+): Promise<CacheRunResult[]> {
   const folder = mkdtempSync(join(tmpdir(), 'gpufaas-cache-'));
   const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
   mkdirSync(home.root);
-  const agent = new Agent({ keepAlive: true, maxSockets: options.clients });
   let daemon: Child | null = null;
   try {
-    // Deployed once with ample memory to learn what a model takes, then served with the memory the run is about.
-    daemon = await startChild(DAEMON, [home.root, 'cpu:1@20GB', options.policy]);
+    // Deployed with ample memory to learn what a model takes, then served with the memory a run is about.
+    daemon = await startChild(DAEMON, [home.root, 'cpu:1@20GB']);
     const cases: Case[] = [];
     let largest = 0;
-    for (let index = 0; index < options.models; index++) {
+    for (let index = 0; index < models; index++) {
       const path = join(folder, `net-${index}.onnx`);
-      writeFileSync(path, buildNetwork({ kind: 'cnn', megabytes: options.megabytes, seed: index + 1 }).encode());
-      const { models } = await deployModel(daemon.line, home, path, `net-${index}`);
-      largest = Math.max(largest, models[0]!.memoryBytes);
+      writeFileSync(path, buildNetwork({ kind: 'cnn', megabytes, seed: index + 1 }).encode());
+      const deployed = await deployModel(daemon.line, home, path, `net-${index}`);
+      largest = Math.max(largest, deployed.models[0]!.memoryBytes);
       cases.push(await makeCase(path, `net-${index}`, index));
       rmSync(path);
     }
     await daemon.end();
-    const memory = `${Math.ceil((largest * (options.fit + 0.5)) / 1e6)}MB`;
-    daemon = await startChild(DAEMON, [home.root, options.devices.replace('{memory}', memory), options.policy]);
-    const client = new GpufaasClient({ url: daemon.line, token: readFileSync(home.token, 'utf8').trim() });
-    return await drive(options, client, daemon.line, cases, agent);
+    const results: CacheRunResult[] = [];
+    for (const run of runs) {
+      const memory = `${Math.ceil((largest * (run.fit + 0.5)) / 1e6)}MB`;
+      daemon = await startChild(DAEMON, [home.root, run.devices.replace('{memory}', memory), run.policy]);
+      const client = new GpufaasClient({ url: daemon.line, token: readFileSync(home.token, 'utf8').trim() });
+      const agent = new Agent({ keepAlive: true, maxSockets: run.clients });
+      try {
+        results.push(await drive(run, client, daemon.line, cases, agent));
+      } finally {
+        agent.destroy();
+        await daemon.end();
+      }
+    }
+    return results;
   } finally {
-    agent.destroy();
     await daemon?.end();
     rmSync(folder, { recursive: true, force: true });
   }
@@ -108,7 +126,7 @@ async function makeCase(path: string, name: string, index: number): Promise<Case
 }
 
 async function drive(
-  options: CacheRunOptions,
+  options: CacheRun,
   client: GpufaasClient,
   url: string,
   cases: readonly Case[],
@@ -125,8 +143,8 @@ async function drive(
   const startMs = performance.now();
 
   const caller = async (): Promise<void> => {
-    while (next < order.length) {
-      const chosen = cases[order[next++]!]!;
+    while (next < order.length || kills < options.kills) {
+      const chosen = cases[order[next++ % order.length]!]!;
       try {
         const answer = await shoot(agent, { ...chosen.shot, url: new URL(chosen.shot.url.pathname, url) });
         if (isRight(answer, chosen.expected, options.check)) right++;
@@ -160,9 +178,9 @@ async function drive(
   running = false;
   await helpers;
   const seconds = (performance.now() - startMs) / 1000;
-  const records = await client.invocations({ limit: options.requests });
+  const records = await client.invocations({ limit: right + wrong + failed.length });
   const misses = records.filter((record) => record.cache === 'miss').length;
-  const ps = await warm(client, url, cases, agent);
+  const ps = await warm(client, url, cases, agent, options.settleMs);
   return {
     policy: options.policy,
     right,
@@ -182,13 +200,19 @@ async function drive(
 }
 
 /** Runs everything that is resident once more and waits for the next measurement. */
-async function warm(client: GpufaasClient, url: string, cases: readonly Case[], agent: Agent): Promise<PsResponse> {
+async function warm(
+  client: GpufaasClient,
+  url: string,
+  cases: readonly Case[],
+  agent: Agent,
+  settleMs: number,
+): Promise<PsResponse> {
   const resident = new Set(
     (await client.ps()).devices.flatMap((device) => device.resident.map((model) => model.model)),
   );
   for (const { name, shot } of cases)
     if (resident.has(name)) await shoot(agent, { ...shot, url: new URL(shot.url.pathname, url) });
-  await pause(6000);
+  await pause(settleMs);
   return client.ps();
 }
 
@@ -203,7 +227,7 @@ function isRight(answer: Buffer, expected: Float32Array, check: 'values' | 'shap
   );
 }
 
-function zipfOrder({ requests, skew, seed }: CacheRunOptions, models: number): number[] {
+function zipfOrder({ requests, skew, seed }: CacheRun, models: number): number[] {
   const weights = Array.from({ length: models }, (_, rank) => 1 / (rank + 1) ** skew);
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const random = seededRandom(seed);

@@ -2,7 +2,7 @@
 //   npm run bench:cache [-- --megabytes 80 --requests 500 --kills 0 --policies lalbo3,lb --devices cpu:2@{memory}]
 
 import { parseArgs } from 'node:util';
-import { cacheRun } from './cache-run.ts';
+import { cacheRuns } from './cache-run.ts';
 
 const { values } = parseArgs({
   options: {
@@ -19,10 +19,9 @@ const { values } = parseArgs({
   },
 });
 
-for (const policy of values.policies.split(',')) {
-  const result = await cacheRun({
-    models: Number(values.models),
-    megabytes: Number(values.megabytes),
+const results = await cacheRuns(
+  { models: Number(values.models), megabytes: Number(values.megabytes) },
+  values.policies.split(',').map((policy) => ({
     devices: values.devices,
     fit: Number(values.fit),
     policy,
@@ -31,7 +30,8 @@ for (const policy of values.policies.split(',')) {
     skew: Number(values.skew),
     seed: Number(values.seed),
     kills: Number(values.kills),
-    check: values.devices.startsWith('emulated') ? 'shape' : 'values',
-  });
-  console.log(JSON.stringify(result, null, 2));
-}
+    check: values.devices.startsWith('emulated') ? ('shape' as const) : ('values' as const),
+    settleMs: 6000,
+  })),
+);
+console.log(JSON.stringify(results, null, 2));
