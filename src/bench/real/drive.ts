@@ -7,6 +7,7 @@ import { readCallHeaders } from '../../client/call-headers.ts';
 import { GpufaasError } from '../../errors.ts';
 import { percentile } from '../../simulation/metrics.ts';
 import type { Metrics } from '../../simulation/metrics.ts';
+import { CDF_QUANTILES } from '../run-case.ts';
 import type { Workload } from '../../simulation/types.ts';
 import type { DeployedFunction } from './bench-functions.ts';
 import type { IsolatedDaemon } from './isolated-daemon.ts';
@@ -18,6 +19,13 @@ export interface DriveOptions {
   readonly devices: number;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+}
+
+/** What a driven workload came to. */
+export interface Driven {
+  readonly metrics: Metrics;
+  /** Latency in milliseconds at each of `CDF_QUANTILES`. */
+  readonly cdfMs: readonly number[];
 }
 
 interface Counters {
@@ -46,7 +54,7 @@ export async function drive(
   functions: readonly DeployedFunction[],
   workload: Workload,
   options: DriveOptions,
-): Promise<Metrics> {
+): Promise<Driven> {
   return new Driver(daemon, functions, workload, options).run();
 }
 
@@ -75,7 +83,7 @@ class Driver {
     this.#options = options;
   }
 
-  async run(): Promise<Metrics> {
+  async run(): Promise<Driven> {
     const before = await this.#counters();
     this.#startMs = performance.now();
     try {
@@ -85,7 +93,7 @@ class Driver {
       this.#agent.destroy();
     }
     this.#throwIfOver();
-    return this.#metrics(before, await this.#counters());
+    return this.#sumUp(before, await this.#counters());
   }
 
   async #sendAll(): Promise<void> {
@@ -176,13 +184,13 @@ class Driver {
     };
   }
 
-  #metrics(before: Counters, after: Counters): Metrics {
+  #sumUp(before: Counters, after: Counters): Driven {
     const sorted = Float64Array.from(this.#calls, (call) => call.latencyMs).sort();
     const count = sorted.length;
     const runMs = this.#calls.reduce((sum, call) => sum + call.runMs, 0);
     const makespanMs = (this.#endMs - this.#startMs) * this.#options.speed;
     const misses = after.misses - before.misses;
-    return {
+    const metrics = {
       requests: count,
       meanMs: sorted.reduce((sum, ms) => sum + ms, 0) / count,
       p50Ms: percentile(sorted, 0.5),
@@ -196,5 +204,6 @@ class Driver {
       loads: after.loads - before.loads,
       meanRunMs: runMs / count,
     };
+    return { metrics, cdfMs: CDF_QUANTILES.map((quantile) => percentile(sorted, quantile)) };
   }
 }

@@ -14,7 +14,7 @@ import { describeContext, describeWorkload, settingsOf } from '../context.ts';
 import { choosePolicy } from '../policies.ts';
 import { finishedCases, summarise } from '../results.ts';
 import type { Finished } from '../results.ts';
-import type { BenchReport } from '../run-bench.ts';
+import type { BenchFindings, CaseDetail } from '../run-bench.ts';
 import { runCases } from '../run-cases.ts';
 import type { BenchSettings } from '../settings.ts';
 import { deployAll, writeEmulatedFunctions } from './bench-functions.ts';
@@ -32,19 +32,21 @@ export interface RealOptions {
 const MOST_DEVICES = 64;
 
 /** Runs every case on a daemon of its own. After the signal, what was done until then. */
-export async function emulate(settings: BenchSettings, speed: number, options: RealOptions): Promise<BenchReport> {
+export async function emulate(settings: BenchSettings, speed: number, options: RealOptions): Promise<BenchFindings> {
   refuseUnsupported(settings);
   const cases = listCases(settings, await Promise.all(settings.policies.map(choosePolicy)));
   const finished: Finished[] = [];
+  const details: CaseDetail[] = [];
   let interrupted = false;
   for (const [index, one] of cases.entries()) {
     const name = `${one.policy.name}, working set ${one.workingSet} (${index + 1} of ${cases.length})`;
     try {
-      const metrics = await emulateCase(one, speed, {
+      const driven = await emulateCase(one, speed, {
         ...options,
         onStep: (step) => options.onStep(`${name}: ${step}`),
       });
-      finished.push({ policy: one.policy.name, workingSet: one.workingSet, seed: one.seed, metrics });
+      finished.push({ ...labelOf(one), seed: one.seed, metrics: driven.metrics });
+      if (one.seed === settings.seeds[0]) details.push({ ...labelOf(one), cdfMs: driven.cdfMs, picture: [] });
     } catch (error) {
       if (!options.signal?.aborted) throw error;
       interrupted = true;
@@ -53,13 +55,18 @@ export async function emulate(settings: BenchSettings, speed: number, options: R
   }
   options.onStep('Simulating the same');
   const simulated = await runCases(cases.slice(0, finished.length));
-  return {
+  const report = {
     context: describeContext('emulate', settings.devices, { ...settingsOf(settings), speed }),
     workload: describeWorkload(settings),
     results: summarise(finished),
     simulated: summarise(finishedCases(cases, simulated, null)),
     ...(interrupted ? { interrupted: true as const } : {}),
   };
+  return { report, details, timelines: [] };
+}
+
+function labelOf(one: BenchCase): { readonly policy: string; readonly workingSet: number } {
+  return { policy: one.policy.name, workingSet: one.workingSet };
 }
 
 function refuseUnsupported(settings: BenchSettings): void {

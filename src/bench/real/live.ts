@@ -13,7 +13,7 @@ import { describeContext, settingsOf } from '../context.ts';
 import { choosePolicy } from '../policies.ts';
 import { summarise } from '../results.ts';
 import type { Finished } from '../results.ts';
-import type { BenchReport } from '../run-bench.ts';
+import type { BenchFindings, CaseDetail } from '../run-bench.ts';
 import type { BenchFlags, BenchSettings } from '../settings.ts';
 import { deployAll, writeSeededCnns } from './bench-functions.ts';
 import type { BenchFunctions } from './bench-functions.ts';
@@ -24,11 +24,11 @@ import { geometricInterval } from './paired.ts';
 import type { PairedRatio } from './paired.ts';
 
 /** Sizes of the networks that are made when no functions are named, in megabytes. */
-const CNN_MEGABYTES = [24, 32, 40, 48, 56, 64, 72, 80];
+const CNN_MEGABYTES = [16, 20, 24, 28, 32, 36, 40, 44];
 /** All devices together hold this share of the models: they do not fit together. */
 const MEMORY_SHARE = 0.6;
 /** The default rate keeps the devices this busy with runs alone. */
-const RUN_SHARE = 0.25;
+const RUN_SHARE = 0.2;
 /** How long one policy is driven with one seed, unless --minutes says otherwise. */
 const DEFAULT_RUN_MS = 20_000;
 const MEASURING_MEMORY_BYTES = 4_000_000_000;
@@ -52,16 +52,16 @@ interface Bench {
 }
 
 /** Runs every policy with every seed on daemons of their own. After the signal, what was done until then. */
-export async function live(order: LiveOrder, options: RealOptions): Promise<BenchReport> {
+export async function live(order: LiveOrder, options: RealOptions): Promise<BenchFindings> {
   const policies = (await Promise.all(order.settings.policies.map(choosePolicy))).map((policy) => policy.name);
   const functions =
     order.functions.length > 0 ? { paths: order.functions, remove: () => undefined } : writeSeededCnns(CNN_MEGABYTES);
   try {
     const bench = await prepare(order, functions, options);
-    const { finished, interrupted } = await runRounds(bench, policies, order.settings, options);
+    const { finished, details, interrupted } = await runRounds(bench, policies, order.settings, options);
     const workingSet = bench.models.length;
     const settings = { ...settingsOf(order.settings), workingSets: [workingSet], rpm: bench.rpm, runMs: bench.runMs };
-    return {
+    const report = {
       context: describeContext('live', bench.devices, settings),
       workload: {
         name: 'live',
@@ -81,9 +81,16 @@ export async function live(order: LiveOrder, options: RealOptions): Promise<Benc
       paired: comparePairs(finished, policies, workingSet),
       ...(interrupted ? { interrupted: true as const } : {}),
     };
+    return { report, details, timelines: [] };
   } finally {
     functions.remove();
   }
+}
+
+interface Rounds {
+  readonly finished: Finished[];
+  readonly details: CaseDetail[];
+  readonly interrupted: boolean;
 }
 
 /** Measures the models, then chooses devices and rate to suit them. */
@@ -136,8 +143,9 @@ async function runRounds(
   policies: readonly string[],
   settings: BenchSettings,
   options: RealOptions,
-): Promise<{ readonly finished: Finished[]; readonly interrupted: boolean }> {
+): Promise<Rounds> {
   const finished: Finished[] = [];
+  const details: CaseDetail[] = [];
   for (const [round, seed] of settings.seeds.entries()) {
     const workload = openWorkload(requestsOf(bench, settings.skew, seed));
     for (let turn = 0; turn < policies.length; turn++) {
@@ -145,15 +153,17 @@ async function runRounds(
       const name = `Seed ${seed}, ${policy} (${finished.length + 1} of ${settings.seeds.length * policies.length})`;
       const onStep = (step: string): void => options.onStep(`${name}: ${step}`);
       try {
-        const metrics = await runOnce(bench, policy, workload, { ...options, onStep });
-        finished.push({ policy, workingSet: bench.models.length, seed, metrics });
+        const { metrics, cdfMs } = await runOnce(bench, policy, workload, { ...options, onStep });
+        const workingSet = bench.models.length;
+        finished.push({ policy, workingSet, seed, metrics });
+        if (round === 0) details.push({ policy, workingSet, cdfMs, picture: [] });
       } catch (error) {
         if (!options.signal?.aborted) throw error;
-        return { finished: inOrder(finished, policies), interrupted: true };
+        return { finished: inOrder(finished, policies), details, interrupted: true };
       }
     }
   }
-  return { finished: inOrder(finished, policies), interrupted: false };
+  return { finished: inOrder(finished, policies), details, interrupted: false };
 }
 
 async function runOnce(

@@ -3,6 +3,7 @@
 import { formatSize } from '../../units.ts';
 import type { Advice, Purchase } from '../advice.ts';
 import { describeDevices } from '../context.ts';
+import type { PairedRatio } from '../real/paired.ts';
 import type { RecordedFigures } from '../recording.ts';
 import { CDF_QUANTILES } from '../run-case.ts';
 import { CARRIES_UP_TO } from '../results.ts';
@@ -53,6 +54,8 @@ ${report.interrupted ? '<p><b>Interrupted:</b> this is what was done until then.
 <div class="charts">${workingSets.map((workingSet) => distribution(workingSet, details, color)).join('\n')}</div>
 ${report.sweep === undefined ? '' : renderSweep(report.sweep, color)}
 ${report.recorded === undefined ? '' : renderRecorded(report.recorded, report.asIs ?? [])}
+${report.simulated === undefined ? '' : renderSimulated(report.results, report.simulated)}
+${report.paired === undefined ? '' : renderPaired(report.paired)}
 ${report.advice === undefined ? '' : renderAdvice(report.advice)}
 <h2>Hits and misses</h2><p class="soft">A false miss: the model was resident on another device.</p>
 <div class="charts">${workingSets
@@ -140,12 +143,36 @@ function renderRecorded(recorded: RecordedFigures, asIs: readonly BenchResult[])
   const rows = [
     { name: `recorded, ${recorded.policy}`, ...recorded },
     ...asIs.map((result) => ({ name: `simulated as it was, ${result.policy}`, ...result })),
-  ].map(
-    (row) =>
-      `<tr><td>${escape(row.name)}</td><td>${row.requests}</td><td>${seconds(row.meanMs)}</td><td>${seconds(row.p50Ms)}</td><td>${seconds(row.p99Ms)}</td><td>${seconds(row.maxMs)}</td></tr>`,
-  );
+  ].map((row) => {
+    const times = [row.meanMs, row.p50Ms, row.p99Ms, row.maxMs].map(seconds);
+    return [row.name, String(row.requests), ...times];
+  });
   return `<h2>As it was</h2><p class="soft">How the requests fared when they were real, and how the simulator sees that.</p>
-<div class="scroll"><table><thead><tr><th></th><th>requests</th><th>mean</th><th>p50</th><th>p99</th><th>max</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+${plainTable(['', 'requests', 'mean', 'p50', 'p99', 'max'], rows)}`;
+}
+
+function renderSimulated(results: readonly BenchResult[], simulated: readonly BenchResult[]): string {
+  const rows = results.flatMap((result) => {
+    const twin = simulated.find((one) => one.policy === result.policy && one.workingSet === result.workingSet);
+    if (twin === undefined) return [];
+    return [[result.policy, String(result.workingSet), seconds(result.meanMs), seconds(twin.meanMs)]];
+  });
+  return `<h2>Daemon and simulator</h2>${plainTable(['policy', 'working set', 'mean, daemon', 'mean, simulator'], rows)}`;
+}
+
+function renderPaired(paired: readonly PairedRatio[]): string {
+  const rows = paired.map((one) => {
+    const interval = one.low === null || one.high === null ? '–' : `${one.low.toFixed(3)} to ${one.high.toFixed(3)}`;
+    return [`${one.policy} / ${one.against}`, String(one.pairs), one.ratio.toFixed(3), interval];
+  });
+  return `<h2>Mean latency, paired by seed</h2>${plainTable(['policies', 'seeds', 'ratio', '95% interval'], rows)}`;
+}
+
+function plainTable(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[], tag: string): string =>
+    `<tr>${cells.map((cell) => `<${tag}>${escape(cell)}</${tag}>`).join('')}</tr>`;
+  const body = rows.map((row) => line(row, 'td')).join('');
+  return `<div class="scroll"><table><thead>${line(head, 'th')}</thead><tbody>${body}</tbody></table></div>`;
 }
 
 function renderAdvice(advice: readonly Advice[]): string {
@@ -153,12 +180,12 @@ function renderAdvice(advice: readonly Advice[]): string {
     purchase === null
       ? 'nothing does'
       : `${purchase.devices} × ${formatSize(purchase.memoryBytes)} (p99 ${seconds(purchase.p99Ms)})`;
-  const rows = advice.map(
-    (one) =>
-      `<tr><td>${escape(one.policy)}</td><td>${one.workingSet}</td><td>${bought(one.fewestDevices)}</td><td>${bought(one.leastMemory)}</td></tr>`,
-  );
-  return `<h2>What to buy to keep p99 under ${seconds(advice[0]?.p99LimitMs ?? 0)}</h2>
-<div class="scroll"><table><thead><tr><th>policy</th><th>working set</th><th>fewest devices</th><th>least memory</th></tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+  const rows = advice.map((one) => {
+    return [one.policy, String(one.workingSet), bought(one.fewestDevices), bought(one.leastMemory)];
+  });
+  const limit = seconds(advice[0]?.p99LimitMs ?? 0);
+  const head = ['policy', 'working set', 'fewest devices', 'least memory'];
+  return `<h2>What to buy to keep p99 under ${limit}</h2>${plainTable(head, rows)}`;
 }
 
 /** The largest working set is where policies differ most. */

@@ -110,12 +110,12 @@ export default class Bench extends BaseCommand {
     if (flags.emulate === true) {
       const speed = parseNumber('--speed', flags.speed ?? '20', { above: 0, atMost: 1000 });
       const settings = readSettings({ 'working-set': '25', ...flags });
-      return { report: await emulate(settings, speed, options), details: [], timelines: [] };
+      return emulate(settings, speed, options);
     }
     const seeds = flags.seed === undefined ? { seeds: '1-5' } : {};
     const settings = readSettings({ policy: 'lb,lalbo3,locality', ...seeds, ...flags, devices: undefined });
     const functions = flags.functions === undefined ? [] : flags.functions.split(',').map((path) => path.trim());
-    return { report: await live({ settings, flags, functions }, options), details: [], timelines: [] };
+    return live({ settings, flags, functions }, options);
   }
 
   private async simulate(flags: BenchFlags & Wanted): Promise<BenchFindings> {
