@@ -42,7 +42,7 @@ const WAIT_FOR_RESTART_MS = 1000;
 const RECYCLE_SHARE = 0.6;
 /** Calls that a handler never ended, though nobody waits for them: as many as this, and it is replaced. */
 const MAX_ABANDONED = 200;
-const LOOK_EVERY_MS = 500;
+const LOOK_EVERY_MS = 100;
 
 /** Makes the process of a handler; nothing runs before `start` or the first call. */
 export function createFunctionProcess(

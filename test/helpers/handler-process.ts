@@ -88,9 +88,9 @@ export async function readAll(body: HandlerResponse['body']): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** Waits until something is so; fails after five seconds. */
+/** Waits until something is so; fails after ten seconds. */
 export async function eventually(what: string, check: () => boolean): Promise<void> {
-  const endsAt = Date.now() + 5000;
+  const endsAt = Date.now() + 10_000;
   while (!check()) {
     if (Date.now() > endsAt) throw new Error(`did not happen: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
