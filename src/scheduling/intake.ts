@@ -25,6 +25,11 @@ export class Intake {
     this.#graceMs = options.deviceGraceMs ?? 30_000;
   }
 
+  /** How many devices are there. */
+  get present(): number {
+    return this.#present;
+  }
+
   submit(spec: RequestSpec): void {
     const pool = this.#pool;
     const model = pool.models.get(spec.model);

@@ -9,7 +9,7 @@ import type { SchedulerOptions } from './types.ts';
 export interface Policy {
   readonly name: string;
   /** True if its loads may go on beside runs where the device allows it. */
-  readonly overlaps?: boolean;
+  overlaps?(options: SchedulerOptions): boolean;
   create(pool: Pool, options: SchedulerOptions): PolicyInstance;
 }
 
@@ -17,6 +17,10 @@ export interface Policy {
 export interface PolicyInstance extends PoolWatcher {
   /** Dispatches, binds, loads or leaves waiting, as it sees fit, until nothing more is to be done at this instant. */
   place(nowMs: number): void;
+  /** A model was registered. */
+  modelAdded?(model: ModelState): void;
+  /** The number of devices that are there changed. */
+  devicesChanged?(present: number): void;
   /** An invocation arrived that will probably run this model soon. */
   hinted?(model: ModelState): void;
   /** The next time `place` wants to be called although nothing happened, or null. */

@@ -23,6 +23,8 @@ export interface PoolWatcher {
   copyAdded?(copy: Copy): void;
   /** The copy is gone: evicted, failed to load, or lost with its device. */
   copyRemoved?(copy: Copy): void;
+  /** A run or a load started on the device. */
+  deviceStarted?(device: DeviceState): void;
   /** Something on the device ended, so that it may run or load now, or it was lost. */
   deviceChanged?(device: DeviceState): void;
 }
@@ -314,6 +316,7 @@ export class Pool {
     this.residency.freeAtChanged(device);
     this.idle.delete(device);
     this.watcher.copyAdded?.(copy);
+    this.watcher.deviceStarted?.(device);
     this.#actions.push({
       type: 'load',
       device: device.id,
@@ -346,6 +349,7 @@ export class Pool {
     device.run = { id: run, copy, requests, expectedEndMs };
     device.busyUntilMs = expectedEndMs;
     this.idle.delete(device);
+    this.watcher.deviceStarted?.(device);
     this.residency.retain(copy);
     this.residency.touch(copy);
     this.residency.freeAtChanged(device);

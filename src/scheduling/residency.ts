@@ -142,7 +142,7 @@ export class Residency {
   someFreeCopies(model: ModelState, most: number): readonly Copy[] {
     const found: Copy[] = [];
     const { items } = model.freeCopies;
-    for (let at = 0; at < items.length && found.length < most; ) {
+    for (let at = 0; at < items.length && found.length < most;) {
       const copy = items[at]!;
       if (copy.free) {
         found.push(copy);

@@ -7,6 +7,7 @@ import { Pool } from './pool.ts';
 import { lalb } from './policies/lalb.ts';
 import { lalbo3 } from './policies/lalbo3.ts';
 import { lb } from './policies/lb.ts';
+import { locality } from './policies/locality/locality.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
 import { deviceAdded, deviceLost, loadFailed, loadFinished, runFailed, runFinished } from './progress.ts';
 import { ModelState } from './state.ts';
@@ -15,7 +16,7 @@ import { viewOf } from './view.ts';
 import { Wishes } from './wishes.ts';
 
 /** The policies that come with the product. */
-export const POLICIES: readonly Policy[] = [lb, lalb, lalbo3];
+export const POLICIES: readonly Policy[] = [lb, lalb, lalbo3, locality];
 
 /** The policy of that name; throws USAGE with the known names for any other. */
 export function policyNamed(name: string): Policy {
@@ -47,7 +48,7 @@ class Scheduler implements SchedulingCore {
   constructor(options: SchedulerOptions, policy: Policy) {
     this.#policy = policy;
     this.#pool = new Pool(options);
-    this.#pool.overlaps = policy.overlaps === true;
+    this.#pool.overlaps = policy.overlaps?.(options) ?? false;
     this.#instance = policy.create(this.#pool, options);
     this.#pool.watcher = this.#instance;
     this.#intake = new Intake(this.#pool, options);
@@ -74,11 +75,15 @@ class Scheduler implements SchedulingCore {
         return;
       }
       case 'device-added':
-        if (deviceAdded(pool, event.device)) this.#intake.deviceCame(pool.devicesById.get(event.device.id)!);
+        if (!deviceAdded(pool, event.device)) return;
+        this.#intake.deviceCame(pool.devicesById.get(event.device.id)!);
+        this.#instance.devicesChanged?.(this.#intake.present);
         return;
       case 'device-lost': {
         const device = deviceLost(pool, event.device);
-        if (device !== undefined) this.#intake.deviceWent(device);
+        if (device === undefined) return;
+        this.#intake.deviceWent(device);
+        this.#instance.devicesChanged?.(this.#intake.present);
         return;
       }
       default:
@@ -159,7 +164,9 @@ class Scheduler implements SchedulingCore {
   #addModel(spec: Extract<SchedulerEvent, { readonly type: 'model-added' }>['model']): void {
     const known = this.#pool.models.get(spec.id);
     if (known === undefined) {
-      this.#pool.models.set(spec.id, new ModelState(this.#modelCount++, spec));
+      const model = new ModelState(this.#modelCount++, spec);
+      this.#pool.models.set(spec.id, model);
+      this.#instance.modelAdded?.(model);
       return;
     }
     known.removed = false;

@@ -11,7 +11,7 @@ export const SLOT = { first: 0, second: 1, third: 2 } as const;
 
 /** A model that may be asked for, with its copies and its waiting requests. */
 export class ModelState {
-  readonly heapAt: number[] = [-1, -1];
+  readonly heapAt: number[] = [-1, -1, -1];
   readonly id: ModelId;
   /** Dense, in order of registration. */
   readonly index: number;
@@ -23,6 +23,8 @@ export class ModelState {
   pinned = false;
   barred = false;
   removed = false;
+  /** locality: its head must not be overtaken by requests that arrived after this. */
+  overtakeEndMs = 0;
   /** The state of the machine (`Pool.capacityVersion`) for which it was last found to fit somewhere. */
   fitsVersion = -1;
   /** Waiting in the global queue, earliest first. */
@@ -146,6 +148,8 @@ export class DeviceState {
   /** Requests bound to this device, in order of binding. */
   readonly local = new Set<RequestState>();
   localRunMs = 0;
+  /** locality: run times of the waiting requests that are expected to run here. */
+  expectedMs = 0;
   /** When what it does now is expected to end. */
   busyUntilMs = 0;
   /** No copy's key in `copiesByFreeAt` is above this. */
@@ -212,6 +216,9 @@ export class RequestState {
   policyNode: ListNode<RequestState> | null = null;
   /** lalbo3: skips that this request has beyond the next one in the queue. */
   extraSkips = 0;
+  /** locality: where it is expected to run, and the run time it is expected with. */
+  expectedOn: DeviceState | null = null;
+  expectedRunMs = 0;
   /** True once a failure put it back. */
   returned = false;
   /** The expected run time it was bound with. */

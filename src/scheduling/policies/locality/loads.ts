@@ -1,0 +1,277 @@
+// Which model to load where, by one rule: what the load saves those who wait now, plus what one more copy saves from
+// here on, minus what its victims lose and what the device's other work loses.
+
+import { IndexedHeap } from '../../heap.ts';
+import { IndexSet } from '../../index-set.ts';
+import type { Pool } from '../../pool.ts';
+import { isEarlier } from '../../request-list.ts';
+import { SLOT } from '../../state.ts';
+import type { DeviceState, ModelState, RequestState } from '../../state.ts';
+import type { DecisionReason } from '../../types.ts';
+import type { Switches } from './mechanisms.ts';
+import type { Outlook } from './outlook.ts';
+import type { Popularity } from './popularity.ts';
+import type { Tuning } from './tuning.ts';
+import type { Room, Worth } from './worth.ts';
+
+/** At most so many models that could not be placed are tried per decision, so many replicas started. */
+const MOST_FAILURES = 4;
+const MOST_REPLICAS = 3;
+/** Waiting models looked at beside those that something happened to: the first of the queue's heap. */
+const OLDEST_LOOKED_AT = 7;
+
+interface Choice {
+  readonly device: DeviceState;
+  readonly room: Room;
+}
+
+/** The loads of one pool. */
+export class Loads {
+  /** Devices on which a load could start. */
+  readonly loadable = new IndexSet();
+  /** Models that are waited for and held nowhere, the longest waiting first. */
+  readonly unheld = new IndexedHeap<ModelState>(SLOT.third, (a, b) => isEarlier(a.waiting.head()!, b.waiting.head()!));
+  /** Models asked for lately: candidates for replicas. */
+  readonly #recent = new Set<ModelState>();
+  readonly #hinted = new Set<ModelState>();
+  #preload: ModelState[] = [];
+  #cursor = 0;
+  #nextReplicaMs = -Infinity;
+
+  readonly #pool: Pool;
+  readonly #outlook: Outlook;
+  readonly #worth: Worth;
+  readonly #popularity: Popularity;
+  readonly #tuning: Tuning;
+  readonly #switches: Switches;
+
+  constructor(
+    pool: Pool,
+    parts: { outlook: Outlook; worth: Worth; popularity: Popularity; tuning: Tuning; switches: Switches },
+  ) {
+    this.#pool = pool;
+    this.#outlook = parts.outlook;
+    this.#worth = parts.worth;
+    this.#popularity = parts.popularity;
+    this.#tuning = parts.tuning;
+    this.#switches = parts.switches;
+  }
+
+  asked(model: ModelState): void {
+    this.#recent.delete(model);
+    this.#recent.add(model);
+    if (this.#recent.size <= this.#tuning.sample) return;
+    for (const oldest of this.#recent) {
+      this.#recent.delete(oldest);
+      break;
+    }
+  }
+
+  hinted(model: ModelState): void {
+    this.#hinted.add(model);
+  }
+
+  /** The model may be loaded before anyone asks for it, as long as memory is free. */
+  toPreload(model: ModelState): void {
+    this.#preload.push(model);
+  }
+
+  /** Starts every load that is worth it now. `touched` are models whose queue changed. */
+  start(touched: Iterable<ModelState>, devices: number): void {
+    if (!this.#canLoad) return;
+    const isMet = this.#loadUnheld();
+    // While some wait for a first copy, lanes are not spent on further ones.
+    if (isMet && this.#switches.economics) {
+      for (const model of touched) this.#loadForQueue(model);
+      for (const model of this.#pool.waitingModels.slice(0, OLDEST_LOOKED_AT)) this.#loadForQueue(model);
+    }
+    this.#loadHinted();
+    if (this.#preload.length > 0) this.#loadAhead();
+    if (this.#switches.replicas && isMet) this.#replicate(devices);
+  }
+
+  /** Loads for a request that was overtaken long, whatever it costs; false if the device has no room for it. */
+  loadFor(request: RequestState, device: DeviceState): boolean {
+    const { model } = request;
+    const room = this.#worth.roomFor(model, device, this.#tuning.demandHorizon * model.loadMs);
+    if (room === null) return false;
+    this.#load(model, { device, room }, request, 'age-limit');
+    return true;
+  }
+
+  get #canLoad(): boolean {
+    return this.loadable.size > 0 && this.#pool.hasLoadLane;
+  }
+
+  /** False if some model that is waited for could not be given its first copy. */
+  #loadUnheld(): boolean {
+    const failed: ModelState[] = [];
+    let model = this.unheld.top();
+    while (model !== undefined && this.#canLoad && failed.length < MOST_FAILURES) {
+      const choice = this.#chooseForQueue(model, -Infinity);
+      if (choice === null) {
+        this.unheld.remove(model);
+        failed.push(model);
+        // The core rejects its requests if no device could ever hold it.
+        this.#pool.setAside(model);
+      } else {
+        this.#load(model, choice, model.waiting.head()!, 'economic');
+      }
+      model = this.unheld.top();
+    }
+    for (const each of failed) this.unheld.put(each);
+    return this.unheld.size === 0;
+  }
+
+  #loadForQueue(model: ModelState): void {
+    if (model.waiting.size === 0 || model.copies.size === 0 || model.barred || !this.#canLoad) return;
+    const choice = this.#chooseForQueue(model, 0);
+    if (choice !== null) this.#load(model, choice, model.waiting.head()!, 'economic');
+  }
+
+  /** Where a load serves the model's queue best, if it is worth more than `least` there. */
+  #chooseForQueue(model: ModelState, least: number): Choice | null {
+    const { demandHorizon, spread, demandBlocking } = this.#tuning;
+    const { loadMs, runMs } = model;
+    const { nowMs } = this.#pool;
+    const isHeld = model.copies.size > 0;
+    const before = this.#outlook.waits(model, Infinity, loadMs);
+    // A load ends no sooner than the last of the queue would start anyway.
+    if (isHeld && before.lastMs <= loadMs) return null;
+    const horizonMs = demandHorizon * loadMs;
+    return this.#choose(model, horizonMs, least, (device, room) => {
+      const freeAtMs = this.#outlook.deviceFreeAt(device) + device.expectedMs;
+      const readyAtMs = device.overlap ? Math.max(nowMs + loadMs, freeAtMs) : freeAtMs + loadMs;
+      const savedMs = before.sumMs - this.#outlook.waits(model, readyAtMs, loadMs).sumMs;
+      if (isHeld && savedMs <= 0) return -Infinity;
+      const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
+      const crowding = spread * runMs * this.#worth.utilizationWithout(device, model);
+      const blocking = device.overlap ? 0 : demandBlocking * loadMs * this.#worth.pressure(device, model);
+      return savedMs + ahead - room.lossMs - crowding - blocking;
+    });
+  }
+
+  /** Of a sample of the devices that could load it, the one where the load is worth most, if that is above `least`. */
+  #choose(
+    model: ModelState,
+    horizonMs: number,
+    least: number,
+    value: (device: DeviceState, room: Room) => number,
+  ): Choice | null {
+    let best: Choice | null = null;
+    let bestValue = least;
+    const consider = (device: DeviceState): void => {
+      if (device.copies.has(model) || !device.canHold(model.memoryBytes)) return;
+      const room = this.#worth.roomFor(model, device, horizonMs);
+      if (room === null) return;
+      const worth = value(device, room);
+      if (best !== null && worth <= bestValue) return;
+      if (worth <= bestValue && bestValue !== -Infinity) return;
+      best = { device, room };
+      bestValue = worth;
+    };
+    const { sample } = this.#tuning;
+    if (this.loadable.size <= sample) {
+      for (let at = this.loadable.next(0); at >= 0; at = this.loadable.next(at + 1)) consider(this.#pool.devices[at]!);
+      return best;
+    }
+    const roomiest = this.#pool.idle.byFreeMemory.top();
+    if (roomiest !== undefined) consider(roomiest);
+    for (let seen = 0; seen < sample; seen++) {
+      let at = this.loadable.next(this.#cursor);
+      if (at < 0) at = this.loadable.next(0);
+      this.#cursor = at + 1;
+      consider(this.#pool.devices[at]!);
+    }
+    return best;
+  }
+
+  #loadHinted(): void {
+    for (const model of this.#hinted) {
+      if (model.copies.size > 0 || model.waiting.size > 0 || model.barred || model.removed) continue;
+      if (!this.#canLoad) break;
+      const horizonMs = this.#tuning.demandHorizon * model.loadMs;
+      const choice = this.#choose(model, horizonMs, 0, (device, room) => {
+        const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
+        const blocking = device.overlap ? 0 : model.loadMs * this.#worth.pressure(device, model);
+        return model.loadMs + ahead - room.lossMs - blocking;
+      });
+      if (choice !== null) this.#load(model, choice, null, 'preload');
+    }
+    this.#hinted.clear();
+  }
+
+  /** Fills free memory with models that nobody asked for yet, in order of registration. */
+  #loadAhead(): void {
+    const left: ModelState[] = [];
+    for (const [at, model] of this.#preload.entries()) {
+      if (!this.#canLoad) {
+        left.push(...this.#preload.slice(at));
+        break;
+      }
+      if (model.copies.size > 0 || model.waiting.size > 0 || model.barred || model.removed) continue;
+      const choice = this.#choose(model, 0, -Infinity, (device, room) =>
+        room.victims.length > 0 ? -Infinity : device.freeBytes,
+      );
+      if (choice === null || choice.room.victims.length > 0) continue;
+      this.#load(model, choice, null, 'preload');
+    }
+    this.#preload = left;
+  }
+
+  /** Copies popular models into room that is worth less otherwise, while most lanes are free. */
+  #replicate(devices: number): void {
+    const { nowMs } = this.#pool;
+    if (nowMs < this.#nextReplicaMs) return;
+    let tried: ModelState | undefined;
+    for (let started = 0; started < MOST_REPLICAS; started++) {
+      if (this.loadable.size <= this.#tuning.freeLanes * devices || !this.#pool.hasLoadLane) return;
+      const model = this.#mostWanting();
+      if (model === undefined) break;
+      tried = model;
+      const choice = this.#chooseForReplica(model);
+      if (choice === null) {
+        // Not looked at again until it is asked for again.
+        this.#recent.delete(model);
+        continue;
+      }
+      this.#load(model, choice, null, 'replica');
+    }
+    // Popularity changes slowly: so many looks per load time are enough for each device.
+    this.#nextReplicaMs = nowMs + (tried === undefined ? 0 : tried.loadMs / Math.max(1, devices));
+  }
+
+  #mostWanting(): ModelState | undefined {
+    const { replicaHorizon, replicaCost } = this.#tuning;
+    let most: ModelState | undefined;
+    let mostGain = 0;
+    for (const model of this.#recent) {
+      if (model.copies.size === 0 || model.barred || model.removed) continue;
+      const gain = this.#worth.likelyGain(model);
+      if (gain > mostGain && replicaHorizon * gain > replicaCost) {
+        most = model;
+        mostGain = gain;
+      }
+    }
+    return most;
+  }
+
+  #chooseForReplica(model: ModelState): Choice | null {
+    const { replicaHorizon, replicaCost, spread, replicaBlocking } = this.#tuning;
+    const { loadMs, runMs } = model;
+    const expected = this.#popularity.rate(model) * loadMs;
+    const horizonMs = replicaHorizon * loadMs;
+    return this.#choose(model, horizonMs, 0, (device, room) => {
+      if (room.lossMs > 0) return -Infinity;
+      const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
+      const crowding = spread * expected * runMs * this.#worth.utilizationWithout(device, model);
+      const blocking = device.overlap ? 0 : replicaBlocking * loadMs * this.#worth.pressure(device, model);
+      return ahead - replicaCost * loadMs - crowding - blocking;
+    });
+  }
+
+  #load(model: ModelState, { device, room }: Choice, request: RequestState | null, reason: DecisionReason): void {
+    for (const victim of room.victims) this.#pool.evict(victim, 'capacity');
+    this.#pool.load(model, device, request, reason);
+  }
+}

@@ -1,0 +1,341 @@
+// `locality`, the product's own policy and its default. Requests are bound to a device when it can start them, never
+// before; models are loaded, copied and evicted by one economic rule (loads.ts); nobody is overtaken without bound.
+
+import { IndexedHeap } from '../../heap.ts';
+import type { Policy, PolicyInstance } from '../../policy.ts';
+import type { Pool } from '../../pool.ts';
+import { isEarlier } from '../../request-list.ts';
+import { SLOT } from '../../state.ts';
+import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
+import type { SchedulerOptions } from '../../types.ts';
+import { nextBatch, waitsUntil } from './batching.ts';
+import { Loads } from './loads.ts';
+import { switchesWithout } from './mechanisms.ts';
+import type { Switches } from './mechanisms.ts';
+import { Outlook } from './outlook.ts';
+import { Popularity } from './popularity.ts';
+import { TUNING } from './tuning.ts';
+import type { Tuning } from './tuning.ts';
+import { Worth } from './worth.ts';
+
+/** What a priority above or below normal is worth when a device chooses, in run times of its model. */
+const PRIORITY_RUNS = 10;
+
+/** `locality` with its own tuning. */
+export const locality: Policy = localityWith(TUNING);
+
+/** `locality` with other numbers: for searches and experiments. */
+export function localityWith(tuning: Tuning): Policy {
+  return {
+    name: 'locality',
+    overlaps: (options) => switchesWithout(options.disable).overlap,
+    create: (pool, options) => new Locality(pool, options, tuning),
+  };
+}
+
+/** The stated bound: a request of the model is never overtaken by one that arrived so many milliseconds later. */
+export function overtakeLimitMs(
+  model: { readonly loadMs: number; readonly runMs: number },
+  tuning: Tuning = TUNING,
+): number {
+  return Math.max(tuning.overtakeFloorMs, tuning.overtakeCosts * (model.loadMs + model.runMs));
+}
+
+class Locality implements PolicyInstance {
+  readonly #pool: Pool;
+  readonly #tuning: Tuning;
+  readonly #switches: Switches;
+  readonly #preloads: boolean;
+  readonly #popularity: Popularity;
+  readonly #outlook: Outlook;
+  readonly #worth: Worth;
+  readonly #loads: Loads;
+  /** Models whose queue or copies changed, devices on which something ended: all that can make a run possible. */
+  readonly #touched = new Set<ModelState>();
+  readonly #freed = new Set<DeviceState>();
+  /** Arrived with a deadline since the last decision. */
+  readonly #deadlines: RequestState[] = [];
+  /** Models whose queue waits for companions, and until when. */
+  readonly #gathering = new Map<ModelState, number>();
+  /** Waiting models by the arrival after which nothing may overtake their head. */
+  readonly #limits = new IndexedHeap<ModelState>(SLOT.second, (a, b) => a.overtakeEndMs < b.overtakeEndMs);
+  /** Whom the limit kept from running, at which limit. */
+  readonly #barredDevices = new Set<DeviceState>();
+  readonly #barredModels = new Set<ModelState>();
+  #barredAtMs = -Infinity;
+  /** A device that starts nothing until a large model, overtaken long, fits on it. */
+  #draining: { readonly device: DeviceState; readonly model: ModelState } | null = null;
+  #devices = 0;
+
+  constructor(pool: Pool, options: SchedulerOptions, tuning: Tuning) {
+    this.#pool = pool;
+    this.#tuning = tuning;
+    this.#switches = switchesWithout(options.disable);
+    this.#preloads = options.preload ?? false;
+    this.#popularity = new Popularity(tuning.memoryMs);
+    this.#outlook = new Outlook(pool, tuning.sample);
+    this.#worth = new Worth(pool, this.#popularity, tuning, this.#switches['value-eviction']);
+    this.#loads = new Loads(pool, {
+      outlook: this.#outlook,
+      worth: this.#worth,
+      popularity: this.#popularity,
+      tuning,
+      switches: this.#switches,
+    });
+  }
+
+  place(nowMs: number): void {
+    this.#popularity.advance(nowMs);
+    this.#worth.refresh(this.#devices);
+    if (this.#deadlines.length > 0) this.#refuseHopeless(nowMs);
+    for (const [model, untilMs] of this.#gathering) {
+      if (untilMs > nowMs && model.waiting.size > 0) continue;
+      this.#gathering.delete(model);
+      this.#touched.add(model);
+    }
+    this.#unbar();
+    for (const device of this.#freed) this.#serve(device);
+    const models = [...this.#touched].filter((model) => model.waiting.size > 0);
+    if (models.length > 1) models.sort((a, b) => (isEarlier(a.waiting.head()!, b.waiting.head()!) ? -1 : 1));
+    for (const model of models) {
+      this.#dispatch(model);
+      if (model.waiting.size > 0) this.#outlook.expect(model);
+    }
+    this.#loads.start(models, this.#devices);
+    this.#freed.clear();
+    this.#touched.clear();
+  }
+
+  nextWakeMs(): number | null {
+    let wakeMs = Infinity;
+    for (const untilMs of this.#gathering.values()) wakeMs = Math.min(wakeMs, untilMs);
+    return wakeMs === Infinity ? null : wakeMs;
+  }
+
+  modelAdded(model: ModelState): void {
+    if (this.#preloads) this.#loads.toPreload(model);
+  }
+
+  hinted(model: ModelState): void {
+    if (this.#switches.hints) this.#loads.hinted(model);
+  }
+
+  queued(request: RequestState): void {
+    const { model } = request;
+    this.#touched.add(model);
+    this.#setLimit(model);
+    if (model.copies.size === 0) this.#loads.unheld.put(model);
+    if (request.returned) return;
+    this.#popularity.advance(this.#pool.nowMs);
+    this.#popularity.arrived(model);
+    this.#loads.asked(model);
+    if (request.deadlineAtMs !== undefined && this.#switches.admission) this.#deadlines.push(request);
+  }
+
+  left(request: RequestState): void {
+    const { model } = request;
+    this.#outlook.forget(request);
+    this.#setLimit(model);
+    if (model.waiting.size === 0) this.#loads.unheld.remove(model);
+    else if (this.#loads.unheld.has(model)) this.#loads.unheld.put(model);
+  }
+
+  copyAdded(copy: Copy): void {
+    this.#loads.unheld.remove(copy.model);
+    this.#setLimit(copy.model);
+    if (copy.model.waiting.size > 0) this.#outlook.expect(copy.model);
+  }
+
+  copyRemoved({ model }: Copy): void {
+    if (model.waiting.size === 0) return;
+    this.#touched.add(model);
+    if (model.copies.size === 0) this.#loads.unheld.put(model);
+  }
+
+  deviceStarted(device: DeviceState): void {
+    if (!device.canLoad) this.#loads.loadable.delete(device.index);
+  }
+
+  deviceChanged(device: DeviceState): void {
+    this.#freed.add(device);
+    if (device.canLoad) this.#loads.loadable.add(device.index);
+    else this.#loads.loadable.delete(device.index);
+  }
+
+  devicesChanged(present: number): void {
+    this.#devices = present;
+  }
+
+  /** Runs the model's queue on copies that are free, each where it stands least in the way. */
+  #dispatch(model: ModelState): void {
+    for (let head = model.waiting.head(); head !== undefined; head = model.waiting.head()) {
+      if (this.#isBarred(head)) {
+        this.#barredModels.add(model);
+        return;
+      }
+      if (this.#gathers(model)) return;
+      const copies = this.#pool.residency.someFreeCopies(model, this.#tuning.sample);
+      const copy = this.#leastInTheWay(copies, model);
+      if (copy === undefined) return;
+      this.#run(copy);
+    }
+  }
+
+  #leastInTheWay(copies: readonly Copy[], model: ModelState): Copy | undefined {
+    let best: Copy | undefined;
+    let bestPressure = Infinity;
+    for (const copy of copies) {
+      if (this.#draining?.device === copy.device) continue;
+      const pressure = this.#switches.flexibility ? this.#worth.pressure(copy.device, model) : 0;
+      const isBetter = pressure < bestPressure;
+      const isTie = pressure === bestPressure && best !== undefined && copy.device.index < best.device.index;
+      if (!isBetter && !isTie) continue;
+      best = copy;
+      bestPressure = pressure;
+    }
+    return best;
+  }
+
+  /** The device takes the waiting request it should run next, or loads for one that waits unfairly long. */
+  #serve(device: DeviceState): void {
+    if (!device.present || !device.canRun) return;
+    let best: Copy | undefined;
+    let bestScore = -Infinity;
+    for (const copy of this.#runnable(device)) {
+      const head = copy.model.waiting.head()!;
+      if (this.#isBarred(head)) {
+        this.#barredDevices.add(device);
+        continue;
+      }
+      if (this.#gathers(copy.model)) continue;
+      const score = this.#score(copy, head);
+      if (
+        best !== undefined &&
+        (score < bestScore || (score === bestScore && head.id > best.model.waiting.head()!.id))
+      ) {
+        continue;
+      }
+      best = copy;
+      bestScore = score;
+    }
+    if (this.#switches.fairness && this.#yields(device, best)) return;
+    if (best !== undefined) this.#run(best);
+  }
+
+  /** Copies on the device that are ready and waited for: over its copies or the waiting models, if fewer. */
+  *#runnable(device: DeviceState): Generator<Copy> {
+    const waiting = this.#pool.waitingModels;
+    if (waiting.length < device.copies.size) {
+      for (const model of waiting) {
+        const copy = device.copies.get(model);
+        if (copy?.state === 'ready') yield copy;
+      }
+    } else {
+      for (const copy of device.copies.values()) {
+        if (copy.state === 'ready' && copy.model.waiting.size > 0) yield copy;
+      }
+    }
+  }
+
+  /** How long it waited, and how long it would wait for the next chance elsewhere (a load at worst). */
+  #score(copy: Copy, head: RequestState): number {
+    const { model } = copy;
+    const aloneMs = this.#switches.flexibility
+      ? this.#tuning.leastFlexible * this.#outlook.alternativeMs(copy, model.loadMs)
+      : 0;
+    return this.#pool.nowMs - head.arrivedAtMs + aloneMs + head.priority * PRIORITY_RUNS * model.runMs;
+  }
+
+  /**
+   * True if the device should not run what it could: it loads for the oldest request instead, which is older by far and
+   * finds no copy soon; or it drains, because that model is too large for a device at work.
+   */
+  #yields(device: DeviceState, best: Copy | undefined): boolean {
+    const oldest = this.#pool.head();
+    if (this.#draining !== null && this.#draining.model.copies.size > 0) this.#draining = null;
+    if (this.#draining !== null && this.#draining.model.waiting.size === 0) this.#draining = null;
+    if (oldest === undefined || best === undefined || device.copies.has(oldest.model)) return false;
+    const { model } = oldest;
+    const older = best.model.waiting.head()!.arrivedAtMs - oldest.arrivedAtMs;
+    if (older < this.#tuning.fairLoad * (model.loadMs + model.runMs) || model.barred) return false;
+    if (!this.#pool.hasLoadLane || this.#isSoonServed(model)) return false;
+    const drains = this.#draining?.device === device;
+    if (!device.canHold(model.memoryBytes) || (drains && !device.canLoad)) {
+      const couldHold = device.memoryBytes - device.pinnedBytes >= model.memoryBytes;
+      if (!couldHold || model.copies.size > 0) return false;
+      this.#draining ??= { device, model };
+      return this.#draining.device === device;
+    }
+    // With overlap a lane of its own serves the oldest, unless the device was drained for it.
+    if (!device.canLoad || (device.overlap && !drains)) return false;
+    if (!this.#loads.loadFor(oldest, device)) return false;
+    if (drains) this.#draining = null;
+    if (device.overlap) this.#serve(device);
+    return true;
+  }
+
+  #isSoonServed(model: ModelState): boolean {
+    let seen = 0;
+    for (const copy of model.copies.values()) {
+      const freeInMs = this.#outlook.copyFreeAt(copy) + copy.device.expectedMs - this.#pool.nowMs;
+      if (copy.state === 'loading' || freeInMs < model.loadMs) return true;
+      if (++seen >= this.#tuning.sample) break;
+    }
+    return false;
+  }
+
+  #run(copy: Copy): void {
+    const batch = nextBatch(copy.model, this.#switches.batching);
+    const isFirst = batch[0] === this.#pool.head();
+    this.#pool.run(batch, copy, isFirst ? 'hit-idle' : 'hit-out-of-order');
+  }
+
+  #gathers(model: ModelState): boolean {
+    if (model.batching === undefined || !this.#switches.batching) return false;
+    const untilMs = waitsUntil(model, this.#pool.nowMs, this.#popularity, this.#devices);
+    if (untilMs <= this.#pool.nowMs) return false;
+    this.#gathering.set(model, untilMs);
+    return true;
+  }
+
+  #isBarred(request: RequestState): boolean {
+    if (!this.#switches.fairness) return false;
+    const endMs = this.#limits.top()?.overtakeEndMs ?? Infinity;
+    if (request.arrivedAtMs <= endMs) return false;
+    this.#barredAtMs = endMs;
+    return true;
+  }
+
+  /** Whom the limit kept from running is looked at again once the limit has moved. */
+  #unbar(): void {
+    if (this.#barredDevices.size === 0 && this.#barredModels.size === 0) return;
+    if ((this.#limits.top()?.overtakeEndMs ?? Infinity) <= this.#barredAtMs) return;
+    for (const device of this.#barredDevices) this.#freed.add(device);
+    for (const model of this.#barredModels) this.#touched.add(model);
+    this.#barredDevices.clear();
+    this.#barredModels.clear();
+  }
+
+  #setLimit(model: ModelState): void {
+    const head = model.waiting.head();
+    if (head === undefined) {
+      this.#limits.remove(model);
+      return;
+    }
+    model.overtakeEndMs = head.arrivedAtMs + overtakeLimitMs(model, this.#tuning);
+    this.#limits.put(model);
+  }
+
+  /** Ends requests that could not meet their deadline even if nobody else were there; the model is loaded all the same. */
+  #refuseHopeless(nowMs: number): void {
+    for (const request of this.#deadlines) {
+      const { model } = request;
+      if (request.state !== 'waiting') continue;
+      const leastMs = model.runMsOf(request.rows) + (model.copies.size === 0 ? model.loadMs : 0);
+      if (nowMs + leastMs <= request.deadlineAtMs!) continue;
+      this.#pool.reject(request, 'DEADLINE', Math.ceil(leastMs));
+      this.#loads.hinted(model);
+    }
+    this.#deadlines.length = 0;
+  }
+}

@@ -1,0 +1,134 @@
+// When waiting requests are expected to start: a virtual list schedule, kept up to date model by model. Each waiting
+// request is expected on the copy that is free first; this binds nothing, the first device that can takes it.
+
+import type { Pool } from '../../pool.ts';
+import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
+
+/** The expectations of one pool; looks at no more than `sample` copies and requests of a model. */
+export class Outlook {
+  readonly #pool: Pool;
+  readonly #sample: number;
+  /** Scratch of `waits`. */
+  readonly #freeAt: number[] = [];
+
+  constructor(pool: Pool, sample: number) {
+    this.#pool = pool;
+    this.#sample = sample;
+  }
+
+  /** When the device could start a run, without what waits for it. */
+  deviceFreeAt(device: DeviceState): number {
+    let atMs = this.#pool.nowMs;
+    if (device.run !== null) atMs = Math.max(atMs, device.run.expectedEndMs);
+    if (device.load !== null && !device.overlap) atMs = Math.max(atMs, device.load.expectedEndMs);
+    return atMs;
+  }
+
+  /** When the copy could start a run, without what waits for it. */
+  copyFreeAt(copy: Copy): number {
+    const atMs = this.deviceFreeAt(copy.device);
+    const { load } = copy.device;
+    return copy.state === 'loading' && load !== null ? Math.max(atMs, load.expectedEndMs) : atMs;
+  }
+
+  /** How long until another copy than this could run the model; `atMostMs` if none could sooner. */
+  alternativeMs(copy: Copy, atMostMs: number): number {
+    let leastMs = atMostMs;
+    let seen = 0;
+    for (const other of copy.model.copies.values()) {
+      if (other === copy) continue;
+      leastMs = Math.min(leastMs, this.copyFreeAt(other) + other.device.expectedMs - this.#pool.nowMs);
+      if (++seen >= this.#sample) break;
+    }
+    return leastMs;
+  }
+
+  /** Expects the waiting requests of the model anew, after its copies or its queue changed. */
+  expect(model: ModelState): void {
+    let seen = 0;
+    for (const request of model.waiting) {
+      this.forget(request);
+      if (++seen >= this.#sample) break;
+    }
+    const copies: Copy[] = [];
+    const freeAt = this.#freeAt;
+    freeAt.length = 0;
+    for (const copy of model.copies.values()) {
+      copies.push(copy);
+      freeAt.push(this.copyFreeAt(copy) + copy.device.expectedMs);
+      if (copies.length >= this.#sample) break;
+    }
+    if (copies.length === 0) return;
+    seen = 0;
+    for (const request of model.waiting) {
+      const first = indexOfLeast(freeAt);
+      freeAt[first]! += model.runMs;
+      request.expectedOn = copies[first]!.device;
+      request.expectedRunMs = model.runMs;
+      request.expectedOn.expectedMs += model.runMs;
+      if (++seen >= this.#sample) break;
+    }
+  }
+
+  /** Takes back what was expected of the request. */
+  forget(request: RequestState): void {
+    if (request.expectedOn === null) return;
+    request.expectedOn.expectedMs -= request.expectedRunMs;
+    request.expectedOn = null;
+  }
+
+  /**
+   * The waits still ahead of the model's queue, summed, if one more copy could run from `extraAtMs` on (Infinity: none),
+   * and the last of them. Without any copy each request waits `noCopyMs`.
+   */
+  waits(model: ModelState, extraAtMs: number, noCopyMs: number): { readonly sumMs: number; readonly lastMs: number } {
+    const freeAt = this.#availability(model);
+    if (extraAtMs !== Infinity) freeAt.push(extraAtMs);
+    const count = Math.min(model.waiting.size, this.#sample);
+    if (freeAt.length === 0) return { sumMs: noCopyMs * model.waiting.size, lastMs: noCopyMs };
+    let sumMs = 0;
+    let lastMs = 0;
+    for (let i = 0; i < count; i++) {
+      const first = indexOfLeast(freeAt);
+      lastMs = Math.max(0, freeAt[first]! - this.#pool.nowMs);
+      sumMs += lastMs;
+      freeAt[first]! += model.runMs;
+    }
+    // Waits grow along a queue, so that their sum grows with the square of its length.
+    const rest = model.waiting.size / Math.max(1, count);
+    return { sumMs: sumMs * rest * rest, lastMs };
+  }
+
+  /** When each copy could start on the first of the model's queue. */
+  #availability(model: ModelState): number[] {
+    const freeAt = this.#freeAt;
+    freeAt.length = 0;
+    for (const copy of model.copies.values()) {
+      freeAt.push(this.copyFreeAt(copy) + copy.device.expectedMs);
+      if (freeAt.length >= this.#sample) break;
+    }
+    // What the devices expect of this very queue does not stand in its own way.
+    let seen = 0;
+    for (const request of model.waiting) {
+      let at = 0;
+      if (request.expectedOn !== null) {
+        for (const device of model.copies.keys()) {
+          if (at >= freeAt.length) break;
+          if (device === request.expectedOn) {
+            freeAt[at]! -= request.expectedRunMs;
+            break;
+          }
+          at++;
+        }
+      }
+      if (++seen >= this.#sample) break;
+    }
+    return freeAt;
+  }
+}
+
+function indexOfLeast(values: readonly number[]): number {
+  let least = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! < values[least]!) least = i;
+  return least;
+}

@@ -1,0 +1,62 @@
+// The numbers of `locality`, found by search over the paper's workload and checked on a grid of others
+// (docs/decisions/0002-locality.md). All but the memory of popularity are relative to the costs of the models.
+
+/** Weights and limits of the rule; every entry says what it weighs. */
+export interface Tuning {
+  /** Time after which an arrival counts 1/e in the popularity, in milliseconds. */
+  readonly memoryMs: number;
+  /** Looked at per decision: devices for a load, copies of a model, waiting requests of a model. */
+  readonly sample: number;
+  /** How long a copy that a waiting request asks for is expected to pay, in load times of its model. */
+  readonly demandHorizon: number;
+  /** The same for a copy that nobody waits for. */
+  readonly replicaHorizon: number;
+  /** What a load that nobody waits for costs, in load times of its model. */
+  readonly replicaCost: number;
+  /** The expected utilization of devices is multiplied by this: queues form earlier than the mean tells. */
+  readonly utilizationBias: number;
+  /** How much a device's own copies, rather than the mean of all devices, say about its utilization. */
+  readonly ownUtilization: number;
+  /** The expected wait behind busy copies is multiplied by this. */
+  readonly busyBias: number;
+  /** A model's own load on its copies is multiplied by this. */
+  readonly ownLoadBias: number;
+  /** Weight of a device's utilization against placing one more copy there. */
+  readonly spread: number;
+  /** Without overlap: what a load costs those who want the device meanwhile; for demand loads and for replicas. */
+  readonly demandBlocking: number;
+  readonly replicaBlocking: number;
+  /** Weight of requests that wait for the victim of an eviction. */
+  readonly victimQueue: number;
+  /** Weight of having no soon alternative when a device chooses among the requests it could run. */
+  readonly leastFlexible: number;
+  /** Share of the load lanes that replicas leave free. */
+  readonly freeLanes: number;
+  /** A request this much older than what a device would run next may make it load instead, in costs of its model. */
+  readonly fairLoad: number;
+  /** No request is overtaken by one that arrived this much later, in costs (load + run) of its model, ... */
+  readonly overtakeCosts: number;
+  /** ... or this many milliseconds if that is more. */
+  readonly overtakeFloorMs: number;
+}
+
+export const TUNING: Tuning = {
+  memoryMs: 211_800,
+  sample: 16,
+  demandHorizon: 3,
+  replicaHorizon: 17,
+  replicaCost: 0.083,
+  utilizationBias: 1.25,
+  ownUtilization: 0.5,
+  busyBias: 1.1,
+  ownLoadBias: 0.64,
+  spread: 1,
+  demandBlocking: 1,
+  replicaBlocking: 0.3,
+  victimQueue: 1.5,
+  leastFlexible: 1,
+  freeLanes: 0.34,
+  fairLoad: 3,
+  overtakeCosts: 30,
+  overtakeFloorMs: 1000,
+};
