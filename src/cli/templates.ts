@@ -14,6 +14,9 @@ export interface Template {
   readonly folder: string;
 }
 
+// How a template's model was trained needs the repository around it; its README says where to find it.
+const LEFT_OUT: ReadonlySet<string> = new Set(['training', 'node_modules']);
+
 /** All templates, by name. */
 export function listTemplates(): Template[] {
   const root = fileURLToPath(new URL('../../templates/', import.meta.url));
@@ -54,7 +57,7 @@ export function scaffold(template: Template, folder: string, name: string): stri
     mkdirSync(folder, { recursive: true });
     cpSync(template.folder, folder, {
       recursive: true,
-      filter: (source) => !relative(template.folder, source).split(sep).includes('node_modules'),
+      filter: (source) => !LEFT_OUT.has(relative(template.folder, source).split(sep)[0]!),
     });
     const manifest = join(folder, 'function.yaml');
     writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(/^name:.*$/m, `name: ${name}`));
