@@ -1,7 +1,7 @@
 // Where the state of one daemon lives: GPUFAAS_HOME, by default the platform's place for application data.
 
-import { mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import envPaths from 'env-paths';
 
 /** Absolute paths inside one home. */
@@ -43,6 +43,17 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
 /** Creates the folders of a home, readable by its owner alone. */
 export function createHome(home: Home): void {
   for (const folder of [home.root, home.models, home.prepared, home.functions, home.uploads, home.logs]) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolder(folder);
+  }
+}
+
+/** Makes a folder and those above it, for its owner alone. Throws what the system says, also where Node's own way would try for ever (/proc). */
+export function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  if (dirname(path) !== path) makeFolder(dirname(path));
+  try {
+    mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }

@@ -22,28 +22,42 @@
 //   DELETE models/:sha256                 {sha256, removed: true}
 //   GET    events                         text/event-stream
 
+import { GpufaasError, type ErrorCode } from '../errors.ts';
+
 const BASE = '/api/v1';
+/** Longer than any name or id there is, and short enough for every server on the way. */
+const MAX_SEGMENT = 512;
+
+/** A name as one segment of a path. What can't be one (empty, or dots that a URL would resolve) names nothing. */
+function segment(name: string, what: string, code: ErrorCode): string {
+  if (name !== '' && name !== '.' && name !== '..' && name.length <= MAX_SEGMENT) return encodeURIComponent(name);
+  const shown = JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
+  throw new GpufaasError(code, `There is no ${what} ${shown}.`);
+}
+
+const functionSegment = (name: string): string => segment(name, 'function', 'FUNCTION_NOT_FOUND');
 
 /** Every path of the own API; names are encoded by the caller's argument. */
 export const routes = {
   status: `${BASE}/status`,
   shutdown: `${BASE}/shutdown`,
   functions: `${BASE}/functions`,
-  function: (name: string) => `${BASE}/functions/${encodeURIComponent(name)}`,
+  function: (name: string) => `${BASE}/functions/${functionSegment(name)}`,
   functionAction: (name: string, action: 'rollback' | 'load' | 'unload' | 'pin' | 'logs') =>
-    `${BASE}/functions/${encodeURIComponent(name)}/${action}`,
+    `${BASE}/functions/${functionSegment(name)}/${action}`,
   ps: `${BASE}/ps`,
   devices: `${BASE}/devices`,
-  deviceAction: (id: string, action: 'unplug' | 'plug') => `${BASE}/devices/${encodeURIComponent(id)}/${action}`,
+  deviceAction: (id: string, action: 'unplug' | 'plug') =>
+    `${BASE}/devices/${segment(id, 'device', 'DEVICE_NOT_FOUND')}/${action}`,
   invocations: `${BASE}/invocations`,
-  invocation: (id: string) => `${BASE}/invocations/${encodeURIComponent(id)}`,
+  invocation: (id: string) => `${BASE}/invocations/${segment(id, 'invocation', 'CALL_NOT_FOUND')}`,
   models: `${BASE}/models`,
   modelPull: `${BASE}/models/pull`,
-  model: (sha256: string) => `${BASE}/models/${encodeURIComponent(sha256)}`,
+  model: (sha256: string) => `${BASE}/models/${segment(sha256, 'stored model', 'MODEL_NOT_FOUND')}`,
   events: `${BASE}/events`,
   /** By the function's name to call it, by the call's id to ask for its answer or to cancel it. */
-  asyncCall: (nameOrId: string) => `/async-function/${encodeURIComponent(nameOrId)}`,
-  call: (name: string) => `/function/${encodeURIComponent(name)}`,
+  asyncCall: (nameOrId: string) => `/async-function/${segment(nameOrId, 'function or call', 'FUNCTION_NOT_FOUND')}`,
+  call: (name: string) => `/function/${functionSegment(name)}`,
 } as const;
 
 /** Headers that gpufaas reads and writes. */

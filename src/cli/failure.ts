@@ -122,6 +122,9 @@ function defaultSuggestion(error: GpufaasError): string {
   switch (error.code) {
     case 'FUNCTION_NOT_FOUND':
       return '`gpufaas ls` lists the functions.';
+    case 'BAD_TENSOR':
+    case 'BAD_REQUEST':
+      return '`gpufaas describe FN` shows the inputs that a function takes.';
     case 'CANCELLED':
       return 'Run it again when you like.';
     case 'UNAUTHORIZED':

@@ -1,10 +1,10 @@
 // The settings of the daemon that a user can keep: flag beats environment beats `gpufaas config` beats default.
 
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import * as Flags from '@oclif/core/flags';
 import { GpufaasError } from '../errors.ts';
-import type { Home } from '../home.ts';
+import { makeFolder, type Home } from '../home.ts';
 import { nearest } from '../nearest.ts';
 import { parseSize } from '../units.ts';
 
@@ -145,7 +145,7 @@ export function writeConfig(home: Home, name: SettingName, value: string | null)
   if (value !== null) SETTINGS[name].check(value);
   const { [name]: _, ...others } = readConfig(home);
   const kept = value === null ? others : { ...others, [name]: value };
-  mkdirSync(home.root, { recursive: true, mode: 0o700 });
+  makeFolder(home.root);
   // By rename, so that a daemon that starts meanwhile reads the old file or the new one.
   const draft = `${home.config}.${process.pid}`;
   writeFileSync(draft, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 });

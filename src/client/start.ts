@@ -2,12 +2,12 @@
 // lock lets one win, and both wait for the winner. A daemon that dies on the way is reported with its own reason.
 
 import { fork, type ChildProcess } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { GpufaasError, isErrorCode, type ErrorCode } from '../errors.ts';
-import type { Home } from '../home.ts';
+import { makeFolder, type Home } from '../home.ts';
 import { GpufaasClient } from './client.ts';
 import { locateDaemon, type Location } from './locate.ts';
 
@@ -124,7 +124,7 @@ class Attempt {
 
   constructor(home: Home, flags: readonly string[]) {
     this.#home = home;
-    mkdirSync(home.logs, { recursive: true, mode: 0o700 });
+    makeFolder(home.logs);
     const output = openOutput(daemonOutput(home));
     try {
       this.#child = fork(entry(), ['serve', ...flags], {

@@ -5,6 +5,7 @@ import { GpufaasError } from '../errors.ts';
 import type { FunctionProcess, FunctionVersion, ManifestModel } from '../functions/types.ts';
 import type { ServedFunction } from '../gateway/platform.ts';
 import type { Model } from '../models/types.ts';
+import { nearest } from '../nearest.ts';
 import type { ModelSpec } from '../scheduling/types.ts';
 import type { TensorSpec } from '../tensors.ts';
 import type { LoadableModel } from '../workers/types.ts';
@@ -88,8 +89,12 @@ export class Catalog {
     const serving = this.#serving.get(name);
     if (serving !== undefined) return serving;
     const shown = name.length > 80 ? `${name.slice(0, 77)}…` : name;
+    const meant = nearest(name, this.#serving.keys());
     throw new GpufaasError('FUNCTION_NOT_FOUND', `There is no function ${JSON.stringify(shown)}.`, {
-      suggestions: ['`gpufaas ls` shows the functions there are; `gpufaas deploy DIR` adds one.'],
+      suggestions: [
+        ...(meant === undefined ? [] : [`Did you mean ${meant}?`]),
+        '`gpufaas ls` shows the functions there are; `gpufaas deploy DIR` adds one.',
+      ],
     });
   }
 

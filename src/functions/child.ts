@@ -38,7 +38,7 @@ const WATCH_MS = 100;
 const LOOKS_PER_PING = 3;
 
 export class HandlerChild {
-  /** Resolves when the handler is loaded; rejects with HANDLER_ERROR or HANDLER_DIED. */
+  /** Resolves when the handler is loaded; rejects with HANDLER_ERROR or HANDLER_DIED, which the constructor may throw too. */
   readonly loaded: Promise<void>;
   readonly #options: HandlerChildOptions;
   readonly #process: ChildProcess;
@@ -62,14 +62,15 @@ export class HandlerChild {
     this.#options = options;
     const { version, secrets, limits, clock } = options;
     const { manifest } = version;
-    // The permission model compares real paths.
-    const folder = realpathSync(version.folder);
+    const folder = realFolder(version);
     this.loaded = this.#load.promise;
     // Whoever waits for `loaded` hears of it; a process nobody waits for may fail in silence.
     this.loaded.catch(() => undefined);
     this.#process = spawnHandler(folder, limits);
     this.#process.once('error', (error) => this.#finish(died(`it could not be started (${error.message})`)));
-    this.#process.once('close', (code, signal) => this.#finish(this.#verdict ?? this.#explain(code, signal)));
+    this.#process.once('close', (code, signal) =>
+      this.#finish(this.#outOfHeap ? this.#explain(code, signal) : (this.#verdict ?? this.#explain(code, signal))),
+    );
     this.#capture('stdout', 'info');
     this.#capture('stderr', 'warn');
     this.#channel = openChannel(this.#process.stdio[CHANNEL_FD] as Duplex, {
@@ -80,7 +81,8 @@ export class HandlerChild {
       },
       onClose: (error) => {
         // Without a channel the process is of no use, even if it lives on.
-        if (error) this.kill(died('it wrote into the channel to the daemon'));
+        // One that broke (a cause says how) broke because the process died: its end tells more.
+        if (error && error.cause === undefined) this.kill(died('it wrote into the channel to the daemon'));
         else this.#cancelKill = clock.after(1000, () => killHandler(this.#process));
       },
     });
@@ -272,6 +274,18 @@ export class HandlerChild {
     this.#becameIdle();
     this.#gone.resolve();
     this.#options.onGone(reason);
+  }
+}
+
+/** The permission model compares real paths. Throws HANDLER_ERROR if the folder is gone. */
+function realFolder({ name, version, folder }: FunctionVersion): string {
+  try {
+    return realpathSync(folder);
+  } catch (error) {
+    throw new GpufaasError('HANDLER_ERROR', `The folder of ${name} version ${version} is gone.`, {
+      cause: error,
+      suggestions: ['Deploy the function again.'],
+    });
   }
 }
 

@@ -44,7 +44,7 @@ const DEFAULTS = {
 const HEADERS_TIMEOUT_MS = 20_000;
 const KEEP_ALIVE_MS = 75_000;
 // Longer names are not ours; find-my-way would otherwise stop at 100 and hide the reason.
-const MAX_PARAMETER = 8192;
+const MAX_PARAMETER = 16 * 1024;
 
 /** Makes the gateway; the caller listens with it, and closing it ends everything it started. */
 export async function createGateway(platform: Platform, options: GatewayOptions): Promise<FastifyInstance> {

@@ -14,6 +14,8 @@ const DEVICE_LOST =
 
 const NO_ADAPTER = /failed to get a webgpu adapter|no supported adapters/i;
 
+const OPSET = /\bopset (\d+) is under development.*?\btill opset (\d+)/is;
+
 const BAD_INPUT =
   /got invalid dimensions|invalid rank for input|unexpected input data type|invalid feed input|missing input|indices element out of data bounds|out of (data )?bounds|cannot be reshaped|size mismatch|dimension mismatch/i;
 
@@ -25,7 +27,10 @@ function bland(message: string): string {
       .split('\n')
       .find((text) => text.trim() !== '') ?? '';
   const cleaned = line
-    .replace(/(?:[A-Za-z]:)?(?:[\\/][\w.@+ -]+){2,}(?::\d+)?/g, '…')
+    .replace(/^Load model from \S+( failed)?:\s*/i, '')
+    // The C++ function that gave up, with its parameters.
+    .replace(/(?:\b[\w:*&]+ )?\bonnxruntime::[\w:]+\((?:[^()]|\([^()]{0,200}\)){0,1000}\)(?: const)?/g, '')
+    .replace(/(?:[A-Za-z]:)?(?:[\\/][\w.@+-]+){2,}(?::\d+)?/g, '…')
     .replace(/\s+/g, ' ')
     .trim();
   return cleaned.length > 300 ? `${cleaned.slice(0, 300)}…` : cleaned;
@@ -38,12 +43,12 @@ function codeOf(message: string, stage: OrtStage): ErrorCode {
   return stage === 'load' ? 'BAD_MODEL' : 'BAD_TENSOR';
 }
 
-/** Translates what the runtime threw. WORKER_DIED means that this process can do no more on its device. */
-export function translateOrtError(thrown: unknown, stage: OrtStage): GpufaasError {
+/** Translates what the runtime threw, leaving out the model's path. WORKER_DIED means that this process can do no more on its device. */
+export function translateOrtError(thrown: unknown, stage: OrtStage, path?: string): GpufaasError {
   if (thrown instanceof GpufaasError) return thrown;
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const code = codeOf(message, stage);
-  const text = bland(message);
+  const text = bland(path === undefined ? message : message.replaceAll(path, '…'));
   switch (code) {
     case 'OUT_OF_MEMORY':
       return new GpufaasError(
@@ -71,11 +76,23 @@ export function translateOrtError(thrown: unknown, stage: OrtStage): GpufaasErro
       });
     case 'WORKER_DIED':
       return new GpufaasError(code, 'The device failed and its worker has to start again.', { cause: thrown });
-    case 'BAD_MODEL':
+    case 'BAD_MODEL': {
+      const opset = OPSET.exec(message);
+      if (opset !== null) {
+        return new GpufaasError(
+          code,
+          `The model needs operator set ${opset[1]}; this runtime knows up to ${opset[2]}.`,
+          {
+            cause: thrown,
+            suggestions: [`Export it again with opset ${opset[2]} or lower.`],
+          },
+        );
+      }
       return new GpufaasError(code, `The model can't be loaded: ${text}`, {
         cause: thrown,
         suggestions: ['Check the file with the ONNX checker, and that its opset is supported by ONNX Runtime.'],
       });
+    }
     default:
       return new GpufaasError(
         code,
