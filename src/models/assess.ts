@@ -36,7 +36,7 @@ export interface Assessment {
 
 const PREPARE_LIMIT_MS = 60_000;
 /** Ways of loading that are resident side by side while they are compared. */
-const COPIES = 3;
+const COPIES = 2;
 /** A load that is slower is worth it if it pays within this many runs. */
 const RUNS_PER_LOAD = 100;
 /** Run times closer than this are the same. */
@@ -50,7 +50,9 @@ const LARGEST_EXTRA_BYTES = 16e6;
 const ALONE_SHARE = 0.4;
 const RACE_SHARE = 0.7;
 const RACE_ROUNDS = 15;
-const LEAST_ROUNDS = 3;
+const LEAST_ROUNDS = 5;
+/** The share of the rounds that prepacking must win. */
+const WINS_SHARE = 0.8;
 
 /**
  * Prepares and measures a stored model. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`), TIMEOUT, CANCELLED; whatever it
@@ -120,13 +122,7 @@ async function stage(stored: StoredModel, staging: string, device: Device, optio
   return (await stagedBytes(staging)) <= LARGEST_FACTOR * stored.bytes + LARGEST_EXTRA_BYTES;
 }
 
-interface Candidate {
-  readonly model: LoadableModel;
-  readonly loadMs: number;
-  readonly times: number[];
-}
-
-/** The prepared model measured alone, then in every way it could be loaded, in one worker; the best way is published. */
+/** The prepared model measured alone, checked against its original, then mapped against prepacked; published if it is right. */
 async function compare(
   stored: StoredModel,
   original: LoadableModel,
@@ -140,76 +136,71 @@ async function compare(
   const mapped = loadable(stored, 'mapped', join(staging, MODEL_FILE), true, sessionOptions);
   const prepacked = { ...mapped, id: 'prepacked', sessionOptions: withPrepacking(sessionOptions) };
   return withTrial(device, { ...options, copies: COPIES, callLimitMs: limitMs }, async (trial) => {
-    const load = await trial.load(mapped);
-    const alone = await measureLoaded(trial, mapped.id, load, device, options, startedMs + limitMs * ALONE_SHARE);
-    const best = await race(
-      trial,
-      { model: mapped, loadMs: load.loadMs, times: [] },
-      [original, prepacked],
-      alone,
-      startedMs + limitMs * RACE_SHARE,
-    );
-    const measured =
-      best === mapped
-        ? alone
-        : await measureAgain(trial, best, [mapped, original, prepacked], device, options, startedMs + limitMs);
-    if (best === original) return { profile: profileOf(measured), preparedPath: null, mode: 'original' };
-    const mode = best === mapped ? 'mapped' : 'prepacked';
+    /** Measures one way of loading with nothing else resident. */
+    const measureAlone = async (
+      model: LoadableModel,
+      evict: readonly LoadableModel[],
+      share: number,
+    ): Promise<Measurement> => {
+      for (const { id } of evict) await trial.evict(id);
+      return measureLoaded(trial, model.id, await trial.load(model), device, options, startedMs + limitMs * share);
+    };
+    const alone = await measureAlone(mapped, [], ALONE_SHARE);
+    const { sample } = alone;
+    const hasRoom = sample !== null && COPIES * alone.memoryBytes < freeMemory() / 2;
+    if (hasRoom && !(await agrees(trial, original, sample))) {
+      // An optimisation changed the answers beyond rounding: the original's are the right ones.
+      return { profile: profileOf(await measureAlone(original, [mapped], 1)), preparedPath: null, mode: 'original' };
+    }
+    const prepack =
+      hasRoom &&
+      (await isWorthPrepacking(trial, { mapped, prepacked }, alone.loadMs, sample, startedMs + limitMs * RACE_SHARE));
+    const measured = prepack ? await measureAlone(prepacked, [mapped, prepacked], 1) : alone;
+    const mode = prepack ? 'prepacked' : 'mapped';
     const key = artefactKey(stored.sha256, sessionOptions);
     const preparedPath = await publishArtefact(folder, staging, { mode, original: stored.path, key });
     return { profile: profileOf(measured), preparedPath, mode };
   });
 }
 
-/** Runs of all candidates in turns, so that all see the same machine; gives the model to use. */
-async function race(
-  trial: Trial,
-  mapped: Candidate,
-  others: readonly [original: LoadableModel, prepacked: LoadableModel],
-  { sample, memoryBytes }: Measurement,
-  deadlineMs: number,
-): Promise<LoadableModel> {
-  if (sample === null || COPIES * memoryBytes > freeMemory() / 2) return mapped.model;
-  const candidates = [mapped];
-  for (const model of others) {
-    const { loadMs } = await trial.load(model);
-    const { outputs } = await trial.run(model.id, sample.inputs);
-    candidates.push({ model, loadMs, times: [] });
-    if (largestDifference(sample.outputs, outputs) <= TOLERANCE) continue;
-    // An optimisation changed the answers beyond rounding: the original's are the right ones.
-    return others[0];
-  }
-  for (let round = 0; round < RACE_ROUNDS; round++) {
-    if (round >= LEAST_ROUNDS && performance.now() > deadlineMs) break;
-    for (const { model, times } of candidates) times.push((await trial.run(model.id, sample.inputs)).runMs);
-  }
-  return choose(mapped, candidates[1]!, candidates[2]!);
+type Sample = NonNullable<Measurement['sample']>;
+
+/** True if the original gives the answers that the prepared model gave. */
+async function agrees(trial: Trial, original: LoadableModel, sample: Sample): Promise<boolean> {
+  await trial.load(original);
+  const { outputs } = await trial.run(original.id, sample.inputs);
+  await trial.evict(original.id);
+  return largestDifference(sample.outputs, outputs) <= TOLERANCE;
 }
 
-/** Mapped loads fastest; another way is taken only if its runs are noticeably faster and soon repay the load. */
-function choose(mapped: Candidate, original: Candidate, prepacked: Candidate): LoadableModel {
-  let best = mapped;
-  for (const candidate of [prepacked, original]) {
-    // The fastest of the runs that took turns: what others do on the machine only ever adds to a run.
-    const bestMs = Math.min(...best.times);
-    const savedMs = bestMs - Math.min(...candidate.times);
-    const paysBack = savedMs * RUNS_PER_LOAD > candidate.loadMs - best.loadMs;
-    if (savedMs > NOTICEABLE * bestMs && paysBack) best = candidate;
-  }
-  return best.model;
-}
-
-/** Measures one way of loading with nothing else resident. */
-async function measureAgain(
+/**
+ * Prepacking makes a load slower and the runs of some models faster. It is worth it if runs that take turns are nearly
+ * always faster with it, noticeably so, and soon repay the load.
+ */
+async function isWorthPrepacking(
   trial: Trial,
-  model: LoadableModel,
-  resident: readonly LoadableModel[],
-  device: Device,
-  options: AssessOptions,
+  { mapped, prepacked }: { readonly mapped: LoadableModel; readonly prepacked: LoadableModel },
+  mappedLoadMs: number,
+  { inputs }: Sample,
   deadlineMs: number,
-): Promise<Measurement> {
-  for (const { id } of resident) await trial.evict(id);
-  return measureLoaded(trial, model.id, await trial.load(model), device, options, deadlineMs);
+): Promise<boolean> {
+  const { loadMs } = await trial.load(prepacked);
+  await trial.run(prepacked.id, inputs);
+  let least = Infinity;
+  let leastPrepacked = Infinity;
+  let wins = 0;
+  let rounds = 0;
+  while (rounds < RACE_ROUNDS && (rounds < LEAST_ROUNDS || performance.now() < deadlineMs)) {
+    const { runMs } = await trial.run(mapped.id, inputs);
+    const { runMs: prepackedMs } = await trial.run(prepacked.id, inputs);
+    least = Math.min(least, runMs);
+    leastPrepacked = Math.min(leastPrepacked, prepackedMs);
+    if (prepackedMs < runMs) wins += 1;
+    rounds += 1;
+  }
+  // The fastest runs: what others do on the machine only ever adds to a run.
+  const savedMs = least - leastPrepacked;
+  return wins >= WINS_SHARE * rounds && savedMs > NOTICEABLE * least && savedMs * RUNS_PER_LOAD > loadMs - mappedLoadMs;
 }
 
 /** The options of a prepared model that is prepacked at its load. */

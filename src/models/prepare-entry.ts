@@ -28,7 +28,7 @@ async function prepare({ source, staging, device, sessionOptions }: PrepareJob):
     const session = await InferenceSession.create(source, options);
     await session.release();
   } catch (error) {
-    throw translateOrtError(error, 'load');
+    throw translateOrtError(error, 'load', source);
   }
   return { done: true, prepareMs: performance.now() - startMs };
 }

@@ -106,7 +106,7 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
       try {
         session = await InferenceSession.create(path, merged);
       } catch (error) {
-        throw translateOrtError(error, 'load');
+        throw translateOrtError(error, 'load', path);
       }
       try {
         return asLoadedModel(session, model);

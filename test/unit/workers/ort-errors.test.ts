@@ -50,6 +50,16 @@ describe("the runtime's errors", () => {
     expect(error.cause).toBeInstanceOf(Error);
   });
 
+  it('never name the file, even one with spaces in its path', () => {
+    const path = '/home/some user/My Models/a b.onnx';
+    const { message } = translateOrtError(
+      new Error(`Load model from ${path} failed. File doesn't exist`),
+      'load',
+      path,
+    );
+    expect(message).toBe("The model can't be loaded: Load model from … failed. File doesn't exist");
+  });
+
   it('that are ours already stay as they are', () => {
     const ours = new GpufaasError('BAD_TENSOR', 'x');
     expect(translateOrtError(ours, 'run')).toBe(ours);
