@@ -51,11 +51,11 @@ function receive(message: ToChild, parts: Uint8Array[]): void {
 }
 
 async function load(message: Extract<ToChild, { type: 'load' }>): Promise<void> {
-  Object.assign(process.env, message.environment);
-  process.chdir(message.folder);
-  capture.install();
-  lendPackages();
   try {
+    Object.assign(process.env, message.environment);
+    process.chdir(message.folder);
+    capture.install();
+    lendPackages();
     const handler = await loadHandler(message.handler, message.folder);
     server = new CallServer({
       handler,

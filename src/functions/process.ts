@@ -147,8 +147,10 @@ class SupervisedHandler implements FunctionProcess {
   }
 
   #current(): HandlerChild {
+    if (this.#child) return this.#child;
+    this.#child = this.#spawn();
     this.#cancelRestart();
-    return (this.#child ??= this.#spawn());
+    return this.#child;
   }
 
   #spawn(): HandlerChild {
@@ -189,7 +191,14 @@ class SupervisedHandler implements FunctionProcess {
       restartInMs: wasLoaded ? backoffMs : null,
     });
     // A module that can't even be loaded is tried again when it is asked for, not before.
-    if (wasLoaded) this.#cancelRestart = this.#clock.after(backoffMs, () => void this.#current());
+    if (!wasLoaded) return;
+    this.#cancelRestart = this.#clock.after(backoffMs, () => {
+      try {
+        this.#current();
+      } catch (error) {
+        this.#mourn(toGpufaasError(error), true, 0);
+      }
+    });
   }
 
   /** Replaces a process that has grown: the next one is ready before the old one gets no more calls and then ends. */
@@ -200,9 +209,9 @@ class SupervisedHandler implements FunctionProcess {
     const bytes = child.residentBytes() ?? 0;
     if (bytes < this.#limits.memoryBytes * RECYCLE_SHARE && child.abandoned < MAX_ABANDONED) return;
     this.#recycling = true;
-    const next = this.#spawn();
     const replace = async (): Promise<void> => {
       try {
+        const next = this.#spawn();
         await next.loaded;
         if (this.#stopped) return;
         this.#callbacks.onNotice('a handler that had grown was replaced', {

@@ -6,6 +6,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { GpufaasError } from '../errors.ts';
 import { CHANNEL_FD } from '../workers/transport.ts';
 
 /** What a handler's process may use. */
@@ -35,10 +36,10 @@ const INHERITED = [
   'SystemRoot',
 ];
 
-/** Starts the process; it waits for a `load` message on its fourth stdio slot. */
+/** Starts the process; it waits for a `load` message on its fourth stdio slot. Throws HANDLER_DIED if it can't be started. */
 export function spawnHandler(folder: string, limits: ProcessLimits): ChildProcess {
   const { command, args } = confined([process.execPath, ...nodeOptions(folder, limits), ENTRY], limits);
-  return spawn(command, args, {
+  const child = spawn(command, args, {
     cwd: folder,
     env: environment(),
     stdio: slots(),
@@ -46,6 +47,16 @@ export function spawnHandler(folder: string, limits: ProcessLimits): ChildProces
     detached: process.platform !== 'win32',
     windowsHide: true,
   });
+  // Without file descriptors to spare there are no pipes; the error itself comes later and says the same.
+  if (child.stdio?.[CHANNEL_FD]) return child;
+  child.once('error', () => undefined);
+  throw new GpufaasError(
+    'HANDLER_DIED',
+    'The process of the handler can not be started: the daemon has too many open files.',
+    {
+      suggestions: ['Raise the limit of open files of the daemon (ulimit -n), or stop what else runs.'],
+    },
+  );
 }
 
 /** Ends the process and whatever it may have started, at once. */

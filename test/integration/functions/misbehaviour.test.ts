@@ -1,5 +1,5 @@
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
@@ -393,6 +393,16 @@ describe('a handler that', () => {
     expect(readFileSync(`/proc/${pid}/cmdline`, 'utf8')).toContain('--permission');
     daemon.kill('SIGKILL');
     await eventually('the handler is gone', () => !alive(pid));
+  });
+
+  it('has lost its folder says so, and takes nothing down with it', async () => {
+    const { process: handler, call, folder, notices } = handlerProcess(define(`process.exit(1);`));
+    await handler.start();
+    rmSync(folder, { recursive: true });
+    expect((await failure(call())).code).toBe('HANDLER_DIED');
+    const error = await failure(handler.start());
+    expect(error).toMatchObject({ code: 'HANDLER_ERROR', message: 'The folder of probe version 1 is gone.' });
+    await eventually('it goes on trying', () => notices.length > 2);
   });
 
   it('leaves no process behind', () => {
