@@ -106,7 +106,7 @@ export function readSettings(flags: BenchFlags, recorded?: RecordedSource): Benc
     profile,
     policies: flags.policy === undefined ? knownPolicies() : parseList('--policy', flags.policy),
     workingSets: readWorkingSets(of('working-set'), source),
-    devices: readDevices(flags, recorded?.devices),
+    devices: readDevices(withProfileMemory(flags, profile), recorded?.devices),
     rpm: isWhole ? null : parseNumber('--rpm', of('rpm'), { above: 0, atMost: 10_000_000 }),
     minutes: source.kind === 'trace' ? source.window.minutes : minutes,
     skew: parseNumber('--skew', of('skew'), { atLeast: 0, atMost: 10 }),
@@ -131,6 +131,12 @@ export function readSettings(flags: BenchFlags, recorded?: RecordedSource): Benc
 
 function isWholeNothing(settings: BenchSettings): boolean {
   return settings.source.kind === 'zipf' && settings.rpm !== null && Math.floor(settings.rpm * settings.minutes) === 0;
+}
+
+/** A profile may say what devices it was made for; `--memory` beats it. */
+function withProfileMemory(flags: BenchFlags, profile: Profile): BenchFlags {
+  if (flags.memory !== undefined || profile.deviceMemoryBytes === undefined) return flags;
+  return { ...flags, memory: String(profile.deviceMemoryBytes) };
 }
 
 /** The recorded devices, unless others were asked for; of `--devices N` alone each has what the first recorded one has. */

@@ -7,6 +7,8 @@ import { PAPER_MODELS, PAPER_PROVENANCE } from './paper-profile.ts';
 /** Models with their costs, and where the figures come from. */
 export interface Profile {
   readonly provenance: string;
+  /** Memory of the devices the profile was made for, where it says so. */
+  readonly deviceMemoryBytes?: number;
   readonly models: readonly ModelSpec[];
 }
 
@@ -38,7 +40,14 @@ export function parseProfile(text: string, source: string): Profile {
   if (!isRecord(models) || Object.keys(models).length === 0)
     throw new GpufaasError('USAGE', `${source} names no models.`, { suggestions: [EXAMPLE] });
   const provenance = isRecord(json) && typeof json['provenance'] === 'string' ? json['provenance'] : source;
-  return { provenance, models: Object.entries(models).map(([name, entry]) => parseModel(name, entry, source)) };
+  const memoryMB = isRecord(json) ? json['deviceMemoryMB'] : undefined;
+  if (memoryMB !== undefined && !(typeof memoryMB === 'number' && memoryMB > 0 && Number.isFinite(memoryMB)))
+    throw new GpufaasError('USAGE', `${source}: deviceMemoryMB is not a positive number.`, { suggestions: [EXAMPLE] });
+  return {
+    provenance,
+    models: Object.entries(models).map(([name, entry]) => parseModel(name, entry, source)),
+    ...(memoryMB === undefined ? {} : { deviceMemoryBytes: Math.floor(memoryMB * MB) }),
+  };
 }
 
 const EXAMPLE = 'Expected {"models": {"resnet50": {"memoryMB": 1701, "loadMs": 2670, "runMs": 1280}}}.';

@@ -38,15 +38,18 @@ describe('A load test', () => {
   it('keeps a number of callers busy and says where the time went', async () => {
     let most = 0;
     let underWay = 0;
+    let answered = 0;
+    const enough = new AbortController();
     const url = await serve((request, response) => {
       most = Math.max(most, ++underWay);
       request.resume();
       setTimeout(() => {
         underWay--;
         timed(response);
-      }, 20);
+        if (++answered === 40) enough.abort();
+      }, 10);
     });
-    const outcome = await runLoad(target(url), plan({}));
+    const outcome = await runLoad(target(url), plan({ durationMs: 60_000, signal: enough.signal }));
     expect(most).toBe(4);
     const report = summariseLoad('f', plan({}), outcome, context);
     expect(report).toMatchObject({ mode: 'closed', callers: 4, failed: 0, notSent: 0, coldRatio: 1 });
@@ -59,15 +62,13 @@ describe('A load test', () => {
   });
 
   it('sends at a rate whatever the answers do, and counts from when a call was due', async () => {
-    const arrivals: number[] = [];
     const url = await serve((request, response) => {
-      arrivals.push(performance.now());
       request.resume();
       setTimeout(() => timed(response), 150);
     });
     const outcome = await runLoad(target(url), plan({ rate: 50, durationMs: 400 }));
     expect(outcome.answers).toHaveLength(20);
-    expect(arrivals.at(-1)! - arrivals[0]!).toBeGreaterThan(300);
+    expect(outcome.elapsedMs).toBeGreaterThan(380 + 145);
     // One caller waiting for its answer would have managed three.
     expect(outcome.answers.every((answer) => answer.latencyMs >= 145)).toBe(true);
   });
@@ -87,14 +88,17 @@ describe('A load test', () => {
   });
 
   it('ends at the signal with what it has', async () => {
+    const abort = new AbortController();
+    const { signal } = abort;
+    let answered = 0;
     const url = await serve((request, response) => {
       request.resume();
-      setTimeout(() => timed(response), 5);
+      timed(response);
+      // Some later calls are under way when it fires.
+      if (++answered === 10) setTimeout(() => abort.abort(), 5);
     });
-    const signal = AbortSignal.timeout(100);
-    const started = performance.now();
     const outcome = await runLoad(target(url), plan({ durationMs: 60_000, signal }));
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(outcome.elapsedMs).toBeLessThan(30_000);
     expect(outcome.answers.length).toBeGreaterThan(0);
     expect(outcome.broken.size).toBe(0);
     expect(summariseLoad('f', plan({ signal }), outcome, context).interrupted).toBe(true);

@@ -61,6 +61,14 @@ describe('Settings of a bench', () => {
     expect(cases[0]!.workingSet).toBe(1);
   });
 
+  it('take the memory of devices from a profile that names it, unless --memory does', () => {
+    const models = { small: { memoryMB: 1, loadMs: 2, runMs: 3 } };
+    const named = file('d.json', JSON.stringify({ deviceMemoryMB: 4000, models }));
+    expect(readSettings({ profile: named }).devices[0]!.memoryBytes).toBe(4_000_000_000);
+    expect(readSettings({ profile: named, memory: '2GB' }).devices[0]!.memoryBytes).toBe(2_000_000_000);
+    expect(readSettings({ profile }).devices[0]!.memoryBytes).toBe(7_800_000_000);
+  });
+
   it.each([
     [{ memory: '3GB' }, 'vgg19 takes 3.9 GB, and the largest device has 3 GB'],
     [{ profile, 'working-set': '2' }, 'huge takes 99 GB'],

@@ -75,10 +75,11 @@ function cut(list: ListWorkload, atMs: number): ListWorkload {
 const settings: Setting[] = POLICIES.flatMap(({ name: policy }) => [
   { policy, overlap: true, preload: false },
   { policy, overlap: false, preload: false },
+  { policy, overlap: true, preload: false, loadLanes: 2 },
   ...(policy === 'locality'
     ? [
         { policy, overlap: true, preload: true },
-        { policy, overlap: true, preload: false, loadLanes: 2 },
+        { policy, overlap: false, preload: true, loadLanes: 1 },
       ]
     : []),
 ]);

@@ -123,6 +123,7 @@ describe('profiles', () => {
     ['{', 'p.json is not JSON'],
     ['[]', 'p.json names no models'],
     ['{"models":{}}', 'p.json names no models'],
+    ['{"deviceMemoryMB":0,"models":{"a":{"memoryMB":1,"loadMs":1,"runMs":1}}}', 'p.json: deviceMemoryMB is not'],
     ['{"models":{"a":{"memoryMB":1,"loadMs":1}}}', 'p.json: model "a": runMs is missing'],
     ['{"models":{"a":{"memoryMB":-1,"loadMs":1,"runMs":1}}}', 'p.json: model "a": memoryMB is -1'],
     ['{"models":{"a":{"memoryMB":"1","loadMs":1,"runMs":1}}}', 'p.json: model "a": memoryMB is "1"'],

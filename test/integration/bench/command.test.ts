@@ -1,0 +1,124 @@
+// `gpufaas bench` as a user runs it: from a terminal's point of view, with files, exit codes and Ctrl-C.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, describe, expect, it } from 'vitest';
+
+const folder = mkdtempSync(join(tmpdir(), 'gpufaas-command-test-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const program = fileURLToPath(new URL('../../../bin/dev.js', import.meta.url));
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function gpufaas(args: string[], interruptAfterMs?: number): Promise<Ended> {
+  const child = spawn(process.execPath, [program, ...args], { env: { ...process.env, GPUFAAS_HOME: folder } });
+  const [stdout, stderr]: [string[], string[]] = [[], []];
+  child.stdout.on('data', (chunk: Buffer) => stdout.push(chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk.toString()));
+  const timer = interruptAfterMs === undefined ? undefined : setTimeout(() => child.kill('SIGINT'), interruptAfterMs);
+  const [code] = (await once(child, 'close')) as [number | null];
+  clearTimeout(timer);
+  return { code, stdout: stdout.join(''), stderr: stderr.join('') };
+}
+
+function file(name: string, content: string): string {
+  writeFileSync(join(folder, name), content);
+  return join(folder, name);
+}
+
+const profile = file(
+  'p.json',
+  JSON.stringify({
+    models: { a: { memoryMB: 60, loadMs: 100, runMs: 10 }, b: { memoryMB: 60, loadMs: 200, runMs: 20 } },
+  }),
+);
+const requests = file('r.csv', 'at_ms,model\n0,a\n5,b\n5,a\n400,a\n');
+const exact = ['bench', '--requests', requests, '--profile', profile, '--devices', '1', '--memory', '100MB'];
+
+describe('gpufaas bench', () => {
+  it('answers in JSON and nothing else, worked out by hand', async () => {
+    const timeline = join(folder, 't.csv');
+    const { code, stdout } = await gpufaas([...exact, '--policy', 'lb', '--timeline', timeline, '--json']);
+    expect(code).toBe(0);
+    const report = JSON.parse(stdout) as { results: object[]; workload: object };
+    // a: 0-110. b: 110-330, past the second a, which waits for its model again: 330-440. The last: 440-450.
+    expect(report.results).toEqual([
+      {
+        policy: 'lb',
+        workingSet: 2,
+        requests: 4,
+        meanMs: 230,
+        p50Ms: 325,
+        p99Ms: 435,
+        maxMs: 435,
+        missRatio: 0.75,
+        coldRatio: 1,
+        falseMissRatio: 0,
+        utilization: Number((50 / 450).toFixed(6)),
+        makespanMs: 450,
+        loads: 3,
+        speedup: 1,
+        seeds: [expect.objectContaining({ seed: 1, meanMs: 230 })],
+      },
+    ]);
+    expect(readFileSync(timeline, 'utf8')).toBe(
+      [
+        'device,kind,model,request,start_ms,end_ms',
+        '0,load,a,0,0,100',
+        '0,run,a,0,100,110',
+        '0,evict,a,,110,110',
+        '0,load,b,1,110,310',
+        '0,run,b,1,310,330',
+        '0,evict,b,,330,330',
+        '0,load,a,2,330,430',
+        '0,run,a,2,430,440',
+        '0,run,a,3,440,450',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('shows a table and saves a report', async () => {
+    const out = join(folder, 'out');
+    const { code, stdout, stderr } = await gpufaas([...exact, '--out', out]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('VS LB');
+    expect(stdout).toMatch(/^locality /m);
+    expect(stderr).toContain(join(out, 'report.html'));
+    expect(readFileSync(join(out, 'results.csv'), 'utf8')).toContain('lalbo3,2,4,');
+  });
+
+  it.each([
+    [['--requests', file('bad.csv', 'at_ms,model\n0,a\n-1,a\n'), '--profile', profile], 'bad.csv, line 3, column 1'],
+    [['--memory', '1GB'], 'the largest device has 1 GB'],
+    [['--policy', 'fifo'], 'There is no policy named "fifo"'],
+    [['--speed', '3'], '--speed belongs to --emulate'],
+    [['--emulate', '--live'], ''],
+    [['--live', '--overlap', 'off'], '--live does not go with --overlap'],
+  ])('refuses %j in two lines', async (args, message) => {
+    const { code, stdout, stderr } = await gpufaas(['bench', ...args]);
+    expect(code).toBe(args[0] === '--memory' ? 1 : 2);
+    expect(stdout).toBe('');
+    expect(stderr).toContain(message);
+    expect(stderr.trimEnd().split('\n')).toHaveLength(2);
+  });
+
+  it('prints what is done at Ctrl-C', async () => {
+    const { code, stdout, stderr } = await gpufaas(['bench', '--seeds', '1-10000', '--policy', 'lalb'], 5_000);
+    expect(code).toBe(130);
+    expect(stdout).toContain('Working set 15');
+    expect(stderr).toContain('Interrupted');
+  });
+
+  it('needs a daemon for a replay', async () => {
+    expect(await gpufaas(['bench', '--replay'])).toMatchObject({ code: 4, stdout: '' });
+  });
+});
