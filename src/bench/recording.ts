@@ -147,8 +147,9 @@ class ModelCosts {
     return {
       indexOf: new Map(entries.map(([sha256], index) => [sha256, index])),
       models: entries.map(([, { spec, runsMs }]) => {
-        const sorted = Float64Array.from(runsMs).sort();
-        return { ...spec, loadMs: microseconds(spec.loadMs), runMs: microseconds(percentile(sorted, 0.5)) };
+        // The mean, not the median: what decides over queues is how busy the devices are.
+        const meanMs = runsMs.reduce((sum, ms) => sum + ms, 0) / runsMs.length;
+        return { ...spec, loadMs: microseconds(spec.loadMs), runMs: microseconds(meanMs) };
       }),
     };
   }
