@@ -6,6 +6,7 @@ import type { ZodType } from 'zod';
 import type * as Schemas from '../api/schemas.ts';
 import { headers as wire, routes } from '../api/routes.ts';
 import { GpufaasError } from '../errors.ts';
+import { existingCall, existingName } from './function-name.ts';
 import { readBody, readLines, send, type HttpAnswer, type HttpRequest } from './http.ts';
 import { errorFromBody, errorFromProblem, isProblem } from './problem.ts';
 
@@ -96,18 +97,18 @@ export class GpufaasClient {
     return this.#json('GET', routes.functions, (schemas) => schemas.functionSummarySchema.array());
   }
 
-  function(name: string): Promise<Schemas.FunctionDetail> {
-    return this.#json('GET', routes.function(name), (schemas) => schemas.functionDetailSchema);
+  async function(name: string): Promise<Schemas.FunctionDetail> {
+    return this.#json('GET', routes.function(existingName(name)), (schemas) => schemas.functionDetailSchema);
   }
 
   async remove(name: string): Promise<void> {
-    await this.#raw('DELETE', routes.function(name), { answerTimeoutMs: SLOW_TIMEOUT_MS });
+    await this.#raw('DELETE', routes.function(existingName(name)), { answerTimeoutMs: SLOW_TIMEOUT_MS });
   }
 
-  rollback(name: string, version?: number): Promise<{ name: string; version: number }> {
+  async rollback(name: string, version?: number): Promise<{ name: string; version: number }> {
     return this.#json(
       'POST',
-      routes.functionAction(name, 'rollback'),
+      routes.functionAction(existingName(name), 'rollback'),
       (schemas) => schemas.functionSummarySchema.pick({ name: true, version: true }),
       { json: version === undefined ? {} : { version }, answerTimeoutMs: SLOW_TIMEOUT_MS },
     );
@@ -140,22 +141,22 @@ export class GpufaasClient {
     if (options.follow) query.set('follow', 'true');
     if (options.tail !== undefined) query.set('tail', String(options.tail));
     const { logLineSchema } = await import('../api/schemas.ts');
-    const path = `${routes.functionAction(name, 'logs')}?${query.toString()}`;
+    const path = `${routes.functionAction(existingName(name), 'logs')}?${query.toString()}`;
     // A function that says nothing for hours is followed all the same.
     yield* this.#lines('GET', path, logLineSchema, { idleTimeoutMs: options.follow ? 0 : ANSWER_TIMEOUT_MS });
   }
 
   /** Resolves once the models of a function are resident. */
-  load(name: string, device?: string): Promise<Schemas.PsResponse> {
+  async load(name: string, device?: string): Promise<Schemas.PsResponse> {
     return this.#residency(name, 'load', device === undefined ? {} : { device });
   }
 
   /** Resolves once they are gone. */
-  unload(name: string, device?: string): Promise<Schemas.PsResponse> {
+  async unload(name: string, device?: string): Promise<Schemas.PsResponse> {
     return this.#residency(name, 'unload', device === undefined ? {} : { device });
   }
 
-  pin(name: string, pinned: boolean): Promise<Schemas.PsResponse> {
+  async pin(name: string, pinned: boolean): Promise<Schemas.PsResponse> {
     return this.#residency(name, 'pin', { pinned });
   }
 
@@ -176,8 +177,8 @@ export class GpufaasClient {
     );
   }
 
-  invocation(id: string): Promise<Schemas.InvocationRecord> {
-    return this.#json('GET', routes.invocation(id), (schemas) => schemas.invocationSchema);
+  async invocation(id: string): Promise<Schemas.InvocationRecord> {
+    return this.#json('GET', routes.invocation(existingCall(id)), (schemas) => schemas.invocationSchema);
   }
 
   models(): Promise<Schemas.StoredModelSummary[]> {
@@ -208,13 +209,13 @@ export class GpufaasClient {
    * Calls a function. What the function answers, good or bad, is returned; what went wrong around it (unknown function, full
    * queue, handler died) is thrown.
    */
-  call(name: string, call: Call = {}): Promise<CallAnswer> {
-    return this.#call('POST', `${routes.call(name)}${call.path ?? ''}`, call);
+  async call(name: string, call: Call = {}): Promise<CallAnswer> {
+    return this.#call('POST', `${routes.call(existingName(name))}${call.path ?? ''}`, call);
   }
 
   /** Calls a function without waiting for it; gives the id to ask for the answer with. */
   async callLater(name: string, call: Call = {}): Promise<string> {
-    const answer = await this.#call('POST', `${routes.asyncCall(name)}${call.path ?? ''}`, call);
+    const answer = await this.#call('POST', `${routes.asyncCall(existingName(name))}${call.path ?? ''}`, call);
     const id = answer.headers[wire.callId];
     for await (const _ of answer.body);
     if (answer.status === 202 && id !== undefined) return id;
@@ -223,7 +224,7 @@ export class GpufaasClient {
 
   /** The answer of such a call; null while it waits or runs. Throws CALL_NOT_FOUND, or what the call failed with. */
   async callAnswer(id: string): Promise<CallAnswer | null> {
-    const answer = await this.#call('GET', routes.asyncCall(id), { timeoutMs: ANSWER_TIMEOUT_MS });
+    const answer = await this.#call('GET', routes.asyncCall(existingCall(id)), { timeoutMs: ANSWER_TIMEOUT_MS });
     if (answer.status !== 202) return answer;
     for await (const _ of answer.body);
     return null;
@@ -231,7 +232,7 @@ export class GpufaasClient {
 
   /** Ends such a call. Throws CALL_NOT_FOUND, or CONFLICT if it has ended already. */
   async cancelCall(id: string): Promise<void> {
-    await this.#raw('DELETE', routes.asyncCall(id));
+    await this.#raw('DELETE', routes.asyncCall(existingCall(id)));
   }
 
   async #call(method: string, path: string, call: Call): Promise<CallAnswer> {
@@ -250,8 +251,8 @@ export class GpufaasClient {
     return { status: answer.status, headers: Object.fromEntries(headers), body: answer.body };
   }
 
-  #residency(name: string, action: 'load' | 'unload' | 'pin', json: object): Promise<Schemas.PsResponse> {
-    return this.#json('POST', routes.functionAction(name, action), (schemas) => schemas.psSchema, {
+  async #residency(name: string, action: 'load' | 'unload' | 'pin', json: object): Promise<Schemas.PsResponse> {
+    return this.#json('POST', routes.functionAction(existingName(name), action), (schemas) => schemas.psSchema, {
       json,
       answerTimeoutMs: SLOW_TIMEOUT_MS,
     });
@@ -293,9 +294,14 @@ export class GpufaasClient {
 
   #request(method: string, path: string, options: RequestOptions): HttpRequest {
     const body = options.json === undefined ? options.body : Buffer.from(JSON.stringify(options.json));
+    const url = new URL(path, this.url);
+    // `a/../b` would be another function's call by the time it is sent.
+    if (/(^|\/)\.\.?(\/|$)/.test(path.split('?', 1)[0]!)) {
+      throw new GpufaasError('USAGE', "A path can't have . or .. in it.", { suggestions: ['Write the whole path.'] });
+    }
     return {
       method,
-      url: new URL(path, this.url),
+      url,
       headers: {
         ...(this.#token !== null && { authorization: `Bearer ${this.#token}` }),
         ...(options.json !== undefined && { 'content-type': 'application/json' }),

@@ -42,9 +42,20 @@ describe('the client', () => {
     });
   });
 
-  it('encodes names, so that none leaves its place in the path', async () => {
-    await expect(client.function('../status')).rejects.toMatchObject({ code: 'FUNCTION_NOT_FOUND' });
-    expect(daemon.requests.at(-1)).toBe('GET /api/v1/functions/..%2Fstatus');
+  it.each(['', '.', '..', '../status', 'a/b', 'Ünïcode', 'a\0b', 'x'.repeat(10_000)])(
+    'knows without asking that nothing is called %j',
+    async (name) => {
+      const before = daemon.requests.length;
+      await expect(client.function(name)).rejects.toMatchObject({ code: 'FUNCTION_NOT_FOUND' });
+      await expect(client.call(name)).rejects.toMatchObject({ code: 'FUNCTION_NOT_FOUND' });
+      await expect(client.load(name)).rejects.toMatchObject({ code: 'FUNCTION_NOT_FOUND' });
+      await expect(client.invocation(name)).rejects.toMatchObject({ code: 'CALL_NOT_FOUND' });
+      expect(daemon.requests).toHaveLength(before);
+    },
+  );
+
+  it('lets no sub-path lead to another function', async () => {
+    await expect(client.call('echo', { path: '/a/../../other' })).rejects.toMatchObject({ code: 'USAGE' });
   });
 
   it('is refused without the token', async () => {
