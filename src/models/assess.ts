@@ -72,16 +72,29 @@ export async function assessModel(stored: StoredModel, options: AssessOptions): 
       mode: 'original',
     };
   }
-  const staging = await newStaging(options.folder);
+  let staging: string | undefined;
   try {
+    staging = await newStaging(options.folder);
     report?.('Preparing the model');
     const prepared = await stage(stored, staging, device, options);
     report?.('Measuring the model');
     if (prepared) return await compare(stored, original, staging, device, options);
     return { profile: profileOf(await profileModel(original, device, options)), preparedPath: null, mode: 'original' };
+  } catch (error) {
+    throw isDiskFull(error)
+      ? new GpufaasError('DISK_FULL', 'There is no room on the disk to prepare the model.', {
+          cause: error,
+          suggestions: ['Free some space under GPUFAAS_HOME; `gpufaas models ls` shows what is stored.'],
+        })
+      : error;
   } finally {
-    await rm(staging, { recursive: true, force: true });
+    if (staging !== undefined) await rm(staging, { recursive: true, force: true });
   }
+}
+
+function isDiskFull(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : null;
+  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 function loadable(

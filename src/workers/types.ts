@@ -19,6 +19,8 @@ export interface LoadableModel {
     readonly memoryBytes: number;
     readonly runMsByRows?: readonly number[];
   };
+  /** How long a load and a run of it may take before the worker counts as wedged; absent: the runner's own limits. */
+  readonly limits?: { readonly loadMs: number; readonly runMs: number };
   /** Signature, for the emulated backend and for checks. */
   readonly inputs: readonly TensorSpec[];
   readonly outputs: readonly TensorSpec[];

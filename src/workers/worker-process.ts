@@ -64,6 +64,8 @@ export class WorkerProcess {
   /** Loads and runs wait for each other. */
   readonly #oneLane: boolean;
   readonly #calls: Calls;
+  /** Limits of models that bring their own, in milliseconds. */
+  readonly #runLimits = new Map<string, number>();
   readonly #exited = Promise.withResolvers<void>();
   #startTimer: NodeJS.Timeout | undefined;
   #heartbeatTimer: NodeJS.Timeout | undefined;
@@ -213,25 +215,22 @@ export class WorkerProcess {
   }
 
   load(model: LoadableModel): Promise<LoadResult> {
-    return this.#call(this.#lane('memory'), this.#options.loadLimitMs, 'a load', (call) => ({
-      type: 'load',
-      call,
-      model,
-    }));
+    if (model.limits !== undefined) this.#runLimits.set(model.id, model.limits.runMs);
+    const limitMs = model.limits?.loadMs ?? this.#options.loadLimitMs;
+    return this.#call(this.#lane('memory'), limitMs, 'a load', (call) => ({ type: 'load', call, model }));
   }
 
   evict(model: string): Promise<EvictResult> {
-    return this.#call(this.#lane('memory'), this.#options.loadLimitMs, 'an eviction', (call) => ({
-      type: 'evict',
-      call,
-      model,
-    }));
+    // Runs under way end first, so an eviction may take as long as they.
+    const limitMs = this.#options.loadLimitMs + (this.#runLimits.get(model) ?? this.#options.runLimitMs);
+    this.#runLimits.delete(model);
+    return this.#call(this.#lane('memory'), limitMs, 'an eviction', (call) => ({ type: 'evict', call, model }));
   }
 
   run(model: string, inputs: readonly Tensor[]): Promise<RunResult> {
     return this.#call(
       this.#lane(`run ${model}`),
-      this.#options.runLimitMs,
+      this.#runLimits.get(model) ?? this.#options.runLimitMs,
       'a run',
       (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf) }),
       inputs.map(({ data }) => data),

@@ -145,6 +145,26 @@ describe('a wedged call', () => {
     expect(watched.lost).toMatchObject([{ reason: 'a load took longer than 1500 ms' }]);
   });
 
+  it('is measured by the limit that its model brings', async () => {
+    const watched = watch(emulatedDevice(), { backend: SCRIPTED, backoffMs: [0] });
+    await watched.runner.start();
+    await watched.runner.load(emulatedModel('hang-run', { limits: { loadMs: 30_000, runMs: 300 } }));
+    expect(await codeOf(watched.runner.run('hang-run', input))).toBe('WORKER_DIED');
+    await expect.poll(() => watched.lost).toMatchObject([{ reason: 'a run took longer than 300 ms' }]);
+  });
+
+  it('does not hold up the end of its worker beyond the grace', async () => {
+    const watched = watch(emulatedDevice(), { backend: SCRIPTED, stopGraceMs: 300 });
+    await watched.runner.start();
+    await watched.runner.load(emulatedModel('hang-run'));
+    const outcome = codeOf(watched.runner.run('hang-run', input));
+    const { pid } = watched.runner;
+    await watched.runner.stop();
+    expect(await outcome).toBe('WORKER_DIED');
+    expect(alive(pid!)).toBe(false);
+    expect(watched.lost).toEqual([]);
+  });
+
   it('is told from a queue that moves: the limit is that of one run, not of all that wait', async () => {
     const watched = watch(emulatedDevice(), { runLimitMs: 1_000 });
     await watched.runner.start();
