@@ -4,6 +4,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
 import { GpufaasError } from '../errors.ts';
+import { freeChunk } from '../free-buffer.ts';
 
 // After a refusal the rest of a body is read and dropped, so that the caller can finish sending and see the answer; but
 // not for ever.
@@ -127,7 +128,10 @@ export function readBody(raw: IncomingMessage, limits: BodyLimits, lease: BodyLe
     function onData(chunk: Buffer): void {
       received += chunk.byteLength;
       if (received > (expected ?? limits.maxBytes)) return finish(tooLarge(limits.maxBytes));
-      if (target !== null) return void chunk.copy(target, received - chunk.byteLength);
+      if (target !== null) {
+        chunk.copy(target, received - chunk.byteLength);
+        return freeChunk(chunk);
+      }
       try {
         lease.take(chunk.byteLength);
       } catch (error) {

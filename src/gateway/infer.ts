@@ -2,6 +2,7 @@
 // goes to another thread both ways; binary tensors are never copied here.
 
 import { GpufaasError } from '../errors.ts';
+import { freeBuffer, freeChunk } from '../free-buffer.ts';
 import { writeParts } from './answers.ts';
 import type { Call } from './call.ts';
 import { answerCoding, packAnswer } from './compression.ts';
@@ -13,6 +14,8 @@ import { decodeRequest } from './open-inference/request.ts';
 import type { EncodedAnswer, InferRequest } from './open-inference/types.ts';
 import type { CallSummary, Surface } from './platform.ts';
 
+// From here on an answer's part has a buffer of its own, which is given back as soon as it is sent.
+const LARGE_BYTES = 65_536;
 const HEADER_LENGTH = 'inference-header-content-length';
 
 // One element of a tensor becomes about this many characters of JSON for each of its bytes.
@@ -69,6 +72,8 @@ export async function infer(
     },
     call.signal,
   );
+  // The run is over, so its inputs were read to the end.
+  freeChunk(body.bytes);
   const head = { modelName: modelName(served, model), modelVersion: String(summary.version), id: request.id };
   const large = jsonBytes(outputs, request.outputs) * JSON_CHARACTERS_PER_BYTE > context.settings.jsonThreadBytes;
   const encoded = large
@@ -116,5 +121,8 @@ async function writeInference(call: Call, encoded: EncodedAnswer, summary: CallS
     headers['content-encoding'] = coding;
     headers['vary'] = 'accept-encoding';
   }
+  call.response.once('finish', () => {
+    for (const part of parts) if (part.byteLength >= LARGE_BYTES) freeBuffer(part);
+  });
   writeParts(call.response, 200, { ...call.answerHeaders(summary), ...headers }, parts);
 }

@@ -9,6 +9,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GpufaasError } from '../errors.ts';
+import { freeChunk } from '../free-buffer.ts';
 
 /** What a message may be: anything JSON can carry, in an object. */
 export type Message = Readonly<Record<string, unknown>>;
@@ -228,6 +229,8 @@ export function openChannel(stream: Duplex, handlers: ChannelHandlers, options: 
     let broken: GpufaasError | undefined;
     try {
       decoder.push(chunk);
+      // Every byte was copied to its place.
+      freeChunk(chunk);
     } catch (error) {
       // What the owner's handler throws is not the channel's: only what the decoder says ends it.
       if (delivering || !(error instanceof GpufaasError)) throw error;
