@@ -54,8 +54,8 @@ async function startThread(): Promise<ModelThread> {
     await thread.warm;
     return thread;
   } catch (error) {
-    await thread.end();
-    throw error;
+    // The device does not work, or not any more: a new process is the next thing to try.
+    fail(toGpufaasError(error).message);
   }
 }
 

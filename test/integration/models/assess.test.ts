@@ -9,6 +9,7 @@ import { artefactKey, clearArtefacts, findArtefact, isCurrent } from '../../../s
 import { assessModel, type AssessOptions } from '../../../src/models/assess.ts';
 import { profileModel } from '../../../src/models/profile.ts';
 import type { StoredModel } from '../../../src/models/types.ts';
+import { buildNetwork } from '../../../src/onnx/networks.ts';
 import { inspectOnnx } from '../../../src/onnx/inspect.ts';
 import { convolutionModel, denseModel, identityModel, onnxModel } from '../../helpers/tiny-onnx.ts';
 import { cpuDevice, emulatedDevice, floats, numbersOf, workerTests } from '../../helpers/workers.ts';
@@ -84,6 +85,30 @@ describe('assessing a model', { timeout: LIMIT }, () => {
     await clearArtefacts(settings.folder, new Set());
     expect(existsSync(preparedPath!)).toBe(false);
     expect(isCurrent(preparedPath!)).toBe(false);
+  });
+
+  it('brings weights in files of their own into the prepared model', async () => {
+    const place = folder();
+    const { model, data } = buildNetwork({ kind: 'mlp', megabytes: 2, seed: 1 }).encodeExternal('weights.data');
+    const path = join(place, 'model.onnx');
+    writeFileSync(path, model);
+    writeFileSync(join(place, 'weights.data'), data);
+    const stored = { sha256: 'e'.repeat(64), path, bytes: model.byteLength + data.byteLength, ...inspectOnnx(path) };
+    const { preparedPath } = await assessModel(stored, options({ maxRows: 1 }));
+    const { runner } = watch(cpuDevice());
+    await runner.start();
+    const { inputs, outputs } = stored;
+    const answers: number[][] = [];
+    for (const [id, file] of [
+      ['original', path],
+      ['prepared', preparedPath!],
+    ] as const) {
+      await runner.load({ id, path: file, prepared: id === 'prepared', inputs, outputs });
+      answers.push(
+        numbersOf((await runner.run(id, [floats('input', [1, 256], new Float32Array(256).fill(0.5))])).outputs[0]),
+      );
+    }
+    expect(Math.max(...answers[0]!.map((y, i) => Math.abs(y - answers[1]![i]!)))).toBeLessThan(1e-4);
   });
 
   it('knows an artefact of another runtime or processor as out of date', async () => {
