@@ -103,7 +103,10 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   const database = openDatabase(home.database);
   undo.push(() => database.close());
   const store = createFunctionStore(database);
-  const history = createHistory(database, clock, {
+  // Written while calls are served: waiting for the disk here would hold every caller up.
+  const historyDatabase = openDatabase(home.database, 'normal');
+  undo.push(() => historyDatabase.close());
+  const history = createHistory(historyDatabase, clock, {
     maxInvocations: 100_000,
     maxLogLines: 50_000,
     flushAfterMs: 250,
