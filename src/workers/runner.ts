@@ -54,6 +54,7 @@ const DEFAULTS: ProcessOptions = {
 };
 const BACKOFF_MS = [0, 250, 1_000, 4_000, 10_000];
 const CRASH_LIMIT = 5;
+const START_ATTEMPTS = 2;
 const FAILED_RETRY_MS = 60_000;
 /** How long calls under way may hold up a restart that gets memory back. */
 const RECYCLE_PATIENCE_MS = 5_000;
@@ -173,7 +174,11 @@ class ProcessRunner implements DeviceRunner {
     clearTimeout(this.#recycling);
     if (this.#state === 'stopped' || this.#state === 'unplugged') return;
     this.#deaths += 1;
-    const crashLimit = this.#options.crashLimit ?? CRASH_LIMIT;
+    // Somebody waits for a first start: what did not come up twice will not soon.
+    const crashLimit = Math.min(
+      this.#options.crashLimit ?? CRASH_LIMIT,
+      this.#starting === undefined ? Infinity : START_ATTEMPTS,
+    );
     const wasReady = this.#state === 'ready';
     const wasFailed = this.#state === 'failed';
     const failed = this.#deaths >= crashLimit;
@@ -185,7 +190,7 @@ class ProcessRunner implements DeviceRunner {
     this.#restart = setTimeout(() => this.#spawn(failed ? 'failed' : 'restarting'), pauseMs);
     if (failed) {
       this.#settleStart(
-        new GpufaasError('NO_DEVICE', `The worker of ${this.device} does not stay up: ${reason.replace(/\.$/, '')}.`, {
+        new GpufaasError('NO_DEVICE', `The worker of ${this.device} does not start: ${reason.replace(/\.$/, '')}.`, {
           suggestions: ['Run `gpufaas doctor`.'],
         }),
       );

@@ -219,7 +219,7 @@ describe('a worker that dies', () => {
     });
     await expect(watched.runner.start()).rejects.toMatchObject({
       code: 'NO_DEVICE',
-      message: expect.stringMatching(/does not stay up.*The card is on fire/),
+      message: expect.stringMatching(/does not start: The card is on fire\.$/),
     });
     expect(watched.runner.state).toBe('failed');
   });
