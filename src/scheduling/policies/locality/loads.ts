@@ -17,6 +17,7 @@ import type { Room, Worth } from './worth.ts';
 /** At most so many models that could not be placed are tried per decision, so many replicas started. */
 const MOST_FAILURES = 4;
 const MOST_REPLICAS = 3;
+const MOST_PATIENCE = 8;
 /** Waiting models looked at beside those that something happened to: the first of the queue's heap. */
 const OLDEST_LOOKED_AT = 7;
 
@@ -37,6 +38,9 @@ export class Loads {
   #preload: ModelState[] = [];
   #cursor = 0;
   #nextReplicaMs = -Infinity;
+  /** By model: no look for a replica's place before, and for how many load times the next look in vain counts. */
+  readonly #notBeforeMs: number[] = [];
+  readonly #patience: number[] = [];
 
   readonly #pool: Pool;
   readonly #outlook: Outlook;
@@ -231,10 +235,13 @@ export class Loads {
       tried = model;
       const choice = this.#chooseForReplica(model);
       if (choice === null) {
-        // Not looked at again until it is asked for again.
-        this.#recent.delete(model);
+        // Each time in vain makes the next look wait twice as long.
+        const waitMs = Math.max(model.loadMs, 1) * (this.#patience[model.index] ?? 1);
+        this.#notBeforeMs[model.index] = nowMs + waitMs;
+        this.#patience[model.index] = Math.min(MOST_PATIENCE, 2 * (this.#patience[model.index] ?? 1));
         continue;
       }
+      this.#patience[model.index] = 1;
       this.#load(model, choice, null, 'replica');
     }
     // Popularity changes slowly: so many looks per load time are enough for each device.
@@ -247,6 +254,7 @@ export class Loads {
     let mostGain = 0;
     for (const model of this.#recent) {
       if (model.copies.size === 0 || model.barred || model.removed) continue;
+      if ((this.#notBeforeMs[model.index] ?? 0) > this.#pool.nowMs) continue;
       const gain = this.#worth.likelyGain(model);
       if (gain > mostGain && replicaHorizon * gain > replicaCost) {
         most = model;

@@ -82,6 +82,7 @@ export class Outlook {
    * and the last of them. Without any copy each request waits `noCopyMs`.
    */
   waits(model: ModelState, extraAtMs: number, noCopyMs: number): { readonly sumMs: number; readonly lastMs: number } {
+    if (model.copies.size > this.#sample) return this.#flow(model, extraAtMs);
     const freeAt = this.#availability(model);
     if (extraAtMs !== Infinity) freeAt.push(extraAtMs);
     const count = Math.min(model.waiting.size, this.#sample);
@@ -97,6 +98,15 @@ export class Outlook {
     // Waits grow along a queue, so that their sum grows with the square of its length.
     const rest = model.waiting.size / Math.max(1, count);
     return { sumMs: sumMs * rest * rest, lastMs };
+  }
+
+  /** `waits` for more copies than are looked at one by one: the queue as a fluid that they drain. */
+  #flow(model: ModelState, extraAtMs: number): { readonly sumMs: number; readonly lastMs: number } {
+    const { runMs, copies, waiting } = model;
+    const lastMs = (waiting.size * runMs) / copies.size;
+    const left = Math.max(0, waiting.size - ((extraAtMs - this.#pool.nowMs) * copies.size) / Math.max(1, runMs));
+    const savedMs = (left * left * runMs) / (2 * copies.size * (copies.size + 1));
+    return { sumMs: (waiting.size * lastMs) / 2 - savedMs, lastMs };
   }
 
   /** When each copy could start on the first of the model's queue. */

@@ -19,7 +19,7 @@ const NOTHING_LOST: Room = { victims: [], lossRate: 0, lossMs: 0 };
 const LEAST_UTILIZATION = 0.1;
 const MOST_UTILIZATION = 0.95;
 /** Utilizations change slowly; one is computed anew after so long. */
-const UTILIZATION_AGE_MS = 250;
+const UTILIZATION_AGE_MS = 1000;
 /** At most so many copies of one device are looked at, least recently used first. */
 const MOST_COPIES = 32;
 
@@ -30,6 +30,7 @@ export class Worth {
   readonly #tuning: Tuning;
   readonly #byValue: boolean;
   readonly #utilization: { atMs: number; value: number }[] = [];
+  readonly #busy: { atMs: number; copies: number; value: number }[] = [];
   #meanUtilization = LEAST_UTILIZATION;
 
   /** `byValue` false: victims are the least recently used, whatever they are worth. */
@@ -139,12 +140,18 @@ export class Worth {
 
   /** The chance that all copies are busy when a request comes, as far as the devices' utilizations tell. */
   #allBusy(model: ModelState): number {
+    const copies = model.copies.size;
+    const known = (this.#busy[model.index] ??= { atMs: -Infinity, copies: 0, value: 1 });
+    if (known.copies === copies && known.atMs + UTILIZATION_AGE_MS > this.#pool.nowMs) return known.value;
     let product = 1;
     let seen = 0;
     for (const device of model.copies.keys()) {
       product *= this.#utilizationOf(device);
       if (++seen >= this.#tuning.sample) break;
     }
+    known.atMs = this.#pool.nowMs;
+    known.copies = copies;
+    known.value = product;
     return product;
   }
 
