@@ -123,8 +123,11 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     maxQueuedRequests: options.maxQueuedRequests ?? QUEUE_REQUESTS,
     maxQueuedBytes: options.maxQueuedBytes ?? QUEUE_BYTES,
   });
-  const dispatcher = new Dispatcher(core, clock, (event) =>
-    publishDispatcherEvents(event, catalog, events, clock, log),
+  const dispatcher = new Dispatcher(
+    core,
+    clock,
+    (event) => publishDispatcherEvents(event, catalog, events, clock, log),
+    (model) => library.check(model),
   );
   const catalog = new Catalog(dispatcher);
   const inventory = new Inventory(dispatcher, catalog, clock);

@@ -7,7 +7,7 @@ import { GpufaasError } from '../errors.ts';
 import type { ModelSpec, SchedulerEvent, SchedulerView, SchedulingCore } from '../scheduling/types.ts';
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
-import { Executor } from './executor.ts';
+import { type BeforeLoad, Executor } from './executor.ts';
 import { ModelHealth } from './model-health.ts';
 import { PendingRequests, rejection, type InferenceRequest, type InferenceResult } from './pending.ts';
 import { Waiters } from './waiters.ts';
@@ -24,7 +24,13 @@ export class Dispatcher {
   #cancelWake: (() => void) | null = null;
   #wakeAtMs = Infinity;
 
-  constructor(core: SchedulingCore, clock: Clock, emit: (event: DispatcherEvent) => void) {
+  constructor(
+    core: SchedulingCore,
+    clock: Clock,
+    emit: (event: DispatcherEvent) => void,
+    /** Looks at a model's files before each load. */
+    beforeLoad?: BeforeLoad,
+  ) {
     this.#core = core;
     this.#clock = clock;
     this.#emit = emit;
@@ -36,6 +42,7 @@ export class Dispatcher {
       health: this.#health,
       apply: (event) => this.#apply(event),
       emit,
+      beforeLoad,
     });
   }
 

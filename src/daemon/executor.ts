@@ -41,7 +41,11 @@ export interface ExecutorParts {
   readonly health: ModelHealth;
   readonly apply: (event: SchedulerEvent) => void;
   readonly emit: (event: DispatcherEvent) => void;
+  readonly beforeLoad?: BeforeLoad | undefined;
 }
+
+/** Looks at a model's files just before they are loaded; a rejection (BAD_MODEL) is the load's failure. */
+export type BeforeLoad = (model: LoadableModel) => Promise<void>;
 
 /** How often a run or load is tried again after its worker died or ran out of memory. */
 const RETRIES = 1;
@@ -61,13 +65,15 @@ export class Executor {
   readonly #observations = new Observations();
   readonly #apply: (event: SchedulerEvent) => void;
   readonly #emit: (event: DispatcherEvent) => void;
+  readonly #beforeLoad: BeforeLoad | undefined;
 
-  constructor({ clock, pending, health, apply, emit }: ExecutorParts) {
+  constructor({ clock, pending, health, apply, emit, beforeLoad }: ExecutorParts) {
     this.#clock = clock;
     this.#pending = pending;
     this.#health = health;
     this.#apply = apply;
     this.#emit = emit;
+    this.#beforeLoad = beforeLoad;
   }
 
   slot(id: string): Slot {
@@ -144,7 +150,15 @@ export class Executor {
     const load: Load = { startedAtMs: now, endedAtMs: null, lastUsedAtMs: now };
     const falseMiss = this.#residentElsewhere(model, device);
     slot.loads.set(model, load);
-    slot.runner.load(loadable).then(
+    const loaded =
+      this.#beforeLoad === undefined
+        ? slot.runner.load(loadable)
+        : this.#beforeLoad(loadable).then(() => {
+            // The worker may have died meanwhile: the new one knows nothing of this load.
+            if (slot.loads.get(model) !== load) throw new GpufaasError('WORKER_DIED', 'The worker died.');
+            return slot.runner.load(loadable);
+          });
+    loaded.then(
       ({ loadMs }) => {
         if (slot.loads.get(model) !== load) return;
         load.endedAtMs = this.#clock.now();
@@ -161,16 +175,24 @@ export class Executor {
         if (error.code === 'WORKER_DIED' || slot.loads.get(model) !== load) return;
         slot.loads.delete(model);
         this.#emit({ type: 'load', device, model, loadMs: this.#clock.now() - now, reason, falseMiss, error });
-        this.#loadFailed(device, model, error);
+        this.#loadFailed(action, error);
       },
     );
   }
 
-  #loadFailed(device: string, model: string, error: GpufaasError): void {
+  #loadFailed({ device, model, request }: Action<'load'>, error: GpufaasError): void {
     this.lastNewsAtMs = this.#clock.now();
     this.loadFailures.set(model, error);
     const retry = error.code === 'OUT_OF_MEMORY';
-    const lost = this.#pending.ofModel(model).filter((pending) => !retry || ++pending.retries > RETRIES);
+    // Where another copy serves, only the request that asked for this one is lost; runs under way never are.
+    const running = new Set(
+      Array.from(this.slots.values()).flatMap(({ runs }) => Array.from(runs.values()).flatMap((run) => run.requests)),
+    );
+    const concerned =
+      !retry && this.#residentElsewhere(model, device)
+        ? this.#pending.among(request === null ? [] : [request])
+        : this.#pending.ofModel(model);
+    const lost = concerned.filter(({ id }) => !running.has(id)).filter((one) => !retry || ++one.retries > RETRIES);
     this.#apply({ type: 'load-failed', device, model, retry });
     this.giveUp(lost, error);
   }

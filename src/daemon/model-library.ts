@@ -7,7 +7,7 @@ import type { Clock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
 import type { ManifestModel } from '../functions/types.ts';
 import type { DeployStep } from '../gateway/platform.ts';
-import { isCurrent } from '../models/artefact.ts';
+import { checkArtefact, isCurrent } from '../models/artefact.ts';
 import type { ModelStore } from '../models/store.ts';
 import type { Model, StoredModel } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
@@ -44,6 +44,8 @@ export interface ModelLibraryOptions {
   readonly fetch: Fetch;
   readonly clock: Clock;
 }
+
+const SHA256_DIGITS = 64;
 
 /** The scheduler's name for a model with these session options. */
 export function modelKey(sha256: string, sessionOptions: Readonly<Record<string, unknown>> | undefined): string {
@@ -118,6 +120,17 @@ export class ModelLibrary implements ModelIntake {
   ): Promise<StoredModelSummary> {
     const { sha256 } = await this.#fetch(source, 'Fetching the model', report, signal);
     return (await this.list()).find((model) => model.sha256 === sha256)!;
+  }
+
+  /** Throws BAD_MODEL if the files of a model, as they will be loaded, are not as they were stored. */
+  async check(loadable: { readonly id: string; readonly path: string; readonly prepared: boolean }): Promise<void> {
+    const sha256 = loadable.id.slice(0, SHA256_DIGITS);
+    if ((await this.#options.modelStore.get(sha256)) === undefined) {
+      throw new GpufaasError('BAD_MODEL', `The stored model ${sha256.slice(0, 12)} is gone from the disk.`, {
+        suggestions: ['Deploy the function again: that stores the model anew.'],
+      });
+    }
+    if (loadable.prepared) await checkArtefact(loadable.path);
   }
 
   /** Every stored model with the functions that use it. */

@@ -2,10 +2,11 @@
 // never changed after. A worker maps the weights, so a file that changed under it could change its answers.
 
 import { createHash, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { readFileSync, statSync } from 'node:fs';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
+import { GpufaasError } from '../errors.ts';
 import { runtimeFolder } from '../devices/cuda-libraries.ts';
 import { ARTEFACT_FILE } from '../workers/artefact-file.ts';
 
@@ -26,6 +27,14 @@ export interface ArtefactRecord {
   /** The file it was made from, for devices that can't use it. */
   readonly original: string;
   readonly key: ArtefactKey;
+  /** The files as they were published; what differs now was changed on disk. */
+  readonly files: readonly ArtefactFile[];
+}
+
+interface ArtefactFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly modifiedMs: number;
 }
 
 const TEMPORARY = '.preparing-';
@@ -78,15 +87,38 @@ export async function findArtefact(folder: string, key: ArtefactKey): Promise<st
   }
 }
 
-/** False if a prepared path was made for another runtime or processor than this machine has now, or is gone. */
+/** False if a prepared path was made for another runtime or processor than this machine has now, is gone or was changed. */
 export function isCurrent(preparedPath: string): boolean {
+  const folder = dirname(preparedPath);
   try {
-    const { key } = JSON.parse(readFileSync(join(dirname(preparedPath), ARTEFACT_FILE), 'utf8')) as ArtefactRecord;
+    const { key, files } = JSON.parse(readFileSync(join(folder, ARTEFACT_FILE), 'utf8')) as ArtefactRecord;
     const now = artefactKey(key.model, key.sessionOptions);
-    return JSON.stringify(now) === JSON.stringify(key) && existsSync(preparedPath);
+    return (
+      JSON.stringify(now) === JSON.stringify(key) &&
+      files.every((file) => isAsPublished(file, statSync(join(folder, file.path))))
+    );
   } catch {
     return false;
   }
+}
+
+/** Throws BAD_MODEL if the files of a prepared model are not as they were published (size and time of change). */
+export async function checkArtefact(preparedPath: string): Promise<void> {
+  const folder = dirname(preparedPath);
+  try {
+    const { files } = JSON.parse(await readFile(join(folder, ARTEFACT_FILE), 'utf8')) as ArtefactRecord;
+    const found = await Promise.all(files.map(({ path }) => stat(join(folder, path))));
+    if (files.every((file, index) => isAsPublished(file, found[index]!))) return;
+  } catch {
+    // A file is gone, or the record is none.
+  }
+  throw new GpufaasError('BAD_MODEL', 'The prepared form of the model was changed on disk.', {
+    suggestions: ['Deploy the function again: that prepares the model anew.'],
+  });
+}
+
+function isAsPublished({ bytes, modifiedMs }: ArtefactFile, found: { size: number; mtimeMs: number }): boolean {
+  return found.size === bytes && found.mtimeMs === modifiedMs;
 }
 
 /** A folder to prepare in, beside where it will be published. */
@@ -96,18 +128,37 @@ export async function newStaging(folder: string): Promise<string> {
   return staging;
 }
 
-/** Makes a staged artefact visible under its key, whole; gives the path to load. */
-export async function publishArtefact(folder: string, staging: string, record: ArtefactRecord): Promise<string> {
-  await writeFile(join(staging, ARTEFACT_FILE), JSON.stringify(record), { mode: 0o600 });
+/** Makes a staged artefact visible under its key, whole and read-only; gives the path to load. */
+export async function publishArtefact(
+  folder: string,
+  staging: string,
+  record: Omit<ArtefactRecord, 'files'>,
+): Promise<string> {
+  const files: ArtefactFile[] = [];
+  for (const path of (await readdir(staging)).toSorted()) {
+    await chmod(join(staging, path), 0o400);
+    const { size, mtimeMs } = await stat(join(staging, path));
+    files.push({ path, bytes: size, modifiedMs: mtimeMs });
+  }
+  await writeFile(join(staging, ARTEFACT_FILE), JSON.stringify({ ...record, files }), { mode: 0o600 });
   const place = join(folder, folderName(record.key));
+  const path = join(place, MODEL_FILE);
   try {
     await rename(staging, place);
   } catch (error) {
-    // Somebody else prepared the same at the same moment: theirs is as good.
+    if (isCurrent(path)) {
+      // Somebody else prepared the same at the same moment: theirs is as good.
+      await rm(staging, { recursive: true, force: true });
+      return path;
+    }
     if ((await findArtefact(folder, record.key)) === null) throw error;
-    await rm(staging, { recursive: true, force: true });
+    // What is there was damaged on disk. Workers that map it keep what they have.
+    const aside = join(folder, `${TEMPORARY}${process.pid}-${randomUUID()}`);
+    await rename(place, aside);
+    await rename(staging, place);
+    await rm(aside, { recursive: true, force: true });
   }
-  return join(place, MODEL_FILE);
+  return path;
 }
 
 /** Bytes of the files of a staged artefact. */

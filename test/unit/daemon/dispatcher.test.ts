@@ -8,15 +8,23 @@ import { GpufaasError } from '../../../src/errors.ts';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
 import type { SchedulerOptions } from '../../../src/scheduling/types.ts';
 import type { Tensor } from '../../../src/tensors.ts';
+import type { LoadableModel } from '../../../src/workers/types.ts';
 import { FakeRunner } from '../../helpers/fake-runner.ts';
 
 const GB = 1e9;
 
-function setUp(deviceCount: number, options: Partial<SchedulerOptions> = {}) {
+function setUp(
+  deviceCount: number,
+  options: Partial<SchedulerOptions> = {},
+  beforeLoad?: (model: LoadableModel) => Promise<void>,
+) {
   const clock = new ManualClock();
   const events: DispatcherEvent[] = [];
-  const dispatcher = new Dispatcher(createScheduler({ policy: 'lalbo3', ...options }), clock, (event) =>
-    events.push(event),
+  const dispatcher = new Dispatcher(
+    createScheduler({ policy: 'lalbo3', ...options }),
+    clock,
+    (event) => events.push(event),
+    beforeLoad,
   );
   const runners: FakeRunner[] = [];
   for (let index = 0; index < deviceCount; index++) {
@@ -81,6 +89,49 @@ describe('the dispatcher', () => {
     runners[0]!.finishRun();
     expect(await second).toMatchObject({ cache: 'hit', loadMs: 0 });
     expect(runners[0]!.asked).toEqual(['load a', 'run a', 'run a']);
+  });
+
+  it('refuses a load whose files were changed, while a copy that is resident serves on', async () => {
+    const changed = new GpufaasError('BAD_MODEL', 'changed on disk');
+    let bad = false;
+    const { dispatcher, runners, addModel } = setUp(2, {}, async () => {
+      if (bad) throw changed;
+    });
+    addModel('a');
+    const first = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishLoad();
+    await settle();
+    // One runs on the first device while the second device is asked for a copy.
+    bad = true;
+    await expect(dispatcher.load('a', 'cpu:1', 1000)).rejects.toBe(changed);
+    runners[0]!.finishRun();
+    await expect(first).resolves.toMatchObject({ device: 'cpu:0' });
+    const second = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishRun();
+    await expect(second).resolves.toMatchObject({ cache: 'hit', device: 'cpu:0' });
+    await dispatcher.unload('a', null, 1000);
+    await expect(dispatcher.infer(request('a'), never)).rejects.toBe(changed);
+    expect(runners.map(({ asked }) => asked)).toEqual([['load a', 'run a', 'run a', 'evict a'], []]);
+  });
+
+  it('does not load into a worker that was started after the load was decided', async () => {
+    const looked = Promise.withResolvers<void>();
+    const { dispatcher, runners, addModel } = setUp(1, {}, () => looked.promise);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    dispatcher.deviceLost('cpu:0', 'killed');
+    dispatcher.deviceReady('cpu:0');
+    await settle();
+    looked.resolve();
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a']);
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await expect(answer).resolves.toMatchObject({ cache: 'miss' });
   });
 
   it('counts waiting for a load under way as load time and as a miss', async () => {
