@@ -10,7 +10,7 @@ import type { DeviceMeasurement, LoadableModel, Runner, RunResult } from '../wor
 import { joinInputs, splitOutputs } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { ModelHealth } from './model-health.ts';
-import { Observations } from './observations.ts';
+import { Observations, type Refined } from './observations.ts';
 import { rejection, type InferenceResult, type Pending, type PendingRequests } from './pending.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
@@ -21,6 +21,8 @@ interface Load {
   /** null while the load is under way. */
   endedAtMs: number | null;
   lastUsedAtMs: number;
+  /** What the load took, until its first run has shown the rest of its price. */
+  unpaidMs: number | null;
 }
 
 /** One device with what is under way on it. */
@@ -147,7 +149,7 @@ export class Executor {
       this.#apply({ type: 'load-failed', device, model, retry: false });
       return;
     }
-    const load: Load = { startedAtMs: now, endedAtMs: null, lastUsedAtMs: now };
+    const load: Load = { startedAtMs: now, endedAtMs: null, lastUsedAtMs: now, unpaidMs: null };
     const falseMiss = this.#residentElsewhere(model, device);
     slot.loads.set(model, load);
     const loaded =
@@ -165,7 +167,8 @@ export class Executor {
         this.lastNewsAtMs = load.endedAtMs;
         this.#health.lived(model);
         this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
-        this.#observe(model, { loadMs });
+        // Emulated time is exact; elsewhere the whole wait counts, with the eviction before it and the thread's start.
+        load.unpaidMs = slot.device.kind === 'emulated' ? loadMs : Math.max(loadMs, load.endedAtMs - now);
         this.#apply({ type: 'load-finished', device, model });
         void this.measure(slot);
       },
@@ -228,18 +231,12 @@ export class Executor {
       (results) => {
         if (!finish()) return;
         this.#health.lived(action.model);
-        if (
-          only !== null &&
-          only.request.rows === 1 &&
-          results[0] !== undefined &&
-          !(results[0] instanceof GpufaasError)
-        ) {
-          this.#observe(action.model, { runMs: results[0].runMs });
-        }
+        const result = only !== null && only.request.rows === 1 ? results[0] : undefined;
+        this.#observe(action.model, load, result === undefined || result instanceof GpufaasError ? null : result.runMs);
         for (const [index, pending] of members.entries()) {
-          const result = results[index]!;
-          if (result instanceof GpufaasError) this.#pending.fail(pending, result);
-          else this.#answer(pending, result.outputs, action, load, now);
+          const answer = results[index]!;
+          if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
+          else this.#answer(pending, answer.outputs, action, load, now);
         }
       },
       (thrown: unknown) => {
@@ -312,8 +309,16 @@ export class Executor {
     }
   }
 
-  #observe(model: string, sample: { loadMs?: number; runMs?: number }): void {
-    const refined = this.#observations.add(model, sample);
+  /** Learns from a run; `runMs` is null if it was none of a single row. */
+  #observe(model: string, load: Load | undefined, runMs: number | null): void {
+    let refined: Refined = null;
+    if (load !== undefined && load.unpaidMs !== null) {
+      const expectedRunMs = this.models.get(model)?.emulation?.runMs ?? Infinity;
+      refined = this.#observations.loadedAndRan(model, load.unpaidMs, runMs, expectedRunMs);
+      load.unpaidMs = null;
+    } else if (runMs !== null) {
+      refined = this.#observations.ran(model, runMs);
+    }
     if (refined !== null) this.#apply({ type: 'model-observed', model, ...refined });
   }
 }

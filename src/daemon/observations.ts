@@ -1,4 +1,6 @@
-// Refines what a load and a run cost from what they really took, and says when the difference is worth telling.
+// Refines what a load and a run cost from what they really took, and says when the difference is worth telling. What the
+// first run after a load takes beyond an ordinary one (pages of mapped weights, caches, lazy initialisation) is part of
+// the price of the load: a scheduler that does not see it moves models about as if that were free.
 
 interface Estimate {
   loadMs: number | null;
@@ -6,6 +8,9 @@ interface Estimate {
   toldLoadMs: number | null;
   toldRunMs: number | null;
 }
+
+/** What changed enough to matter, in milliseconds; null: nothing. */
+export type Refined = { readonly loadMs: number } | { readonly runMs: number } | null;
 
 /** Weight of the newest sample in the moving average. */
 const WEIGHT = 0.2;
@@ -15,28 +20,36 @@ const WORTH_TELLING = 0.05;
 export class Observations {
   readonly #estimates = new Map<string, Estimate>();
 
-  /** Takes a sample; returns what changed enough to matter, or null. Runs of one row only. */
-  add(model: string, sample: { loadMs?: number; runMs?: number }): { loadMs?: number; runMs?: number } | null {
-    let estimate = this.#estimates.get(model);
-    if (estimate === undefined) {
-      estimate = { loadMs: null, runMs: null, toldLoadMs: null, toldRunMs: null };
-      this.#estimates.set(model, estimate);
-    }
-    if (sample.loadMs !== undefined) {
-      estimate.loadMs = average(estimate.loadMs, sample.loadMs);
-      if (!differs(estimate.toldLoadMs, estimate.loadMs)) return null;
-      estimate.toldLoadMs = estimate.loadMs;
-      return { loadMs: estimate.loadMs };
-    }
-    if (sample.runMs === undefined) return null;
-    estimate.runMs = average(estimate.runMs, sample.runMs);
+  /** A run of one row on a model that had run since its load. */
+  ran(model: string, runMs: number): Refined {
+    const estimate = this.#of(model);
+    estimate.runMs = average(estimate.runMs, runMs);
     if (!differs(estimate.toldRunMs, estimate.runMs)) return null;
     estimate.toldRunMs = estimate.runMs;
     return { runMs: estimate.runMs };
   }
 
+  /** A load that took `loadMs`, and its first run; `expectedRunMs` is the profile's, used until there is better. */
+  loadedAndRan(model: string, loadMs: number, firstRunMs: number | null, expectedRunMs: number): Refined {
+    const estimate = this.#of(model);
+    const extraMs = firstRunMs === null ? 0 : Math.max(0, firstRunMs - (estimate.runMs ?? expectedRunMs));
+    estimate.loadMs = average(estimate.loadMs, loadMs + extraMs);
+    if (!differs(estimate.toldLoadMs, estimate.loadMs)) return null;
+    estimate.toldLoadMs = estimate.loadMs;
+    return { loadMs: estimate.loadMs };
+  }
+
   forget(model: string): void {
     this.#estimates.delete(model);
+  }
+
+  #of(model: string): Estimate {
+    let estimate = this.#estimates.get(model);
+    if (estimate === undefined) {
+      estimate = { loadMs: null, runMs: null, toldLoadMs: null, toldRunMs: null };
+      this.#estimates.set(model, estimate);
+    }
+    return estimate;
   }
 }
 

@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import { Observations } from '../../../src/daemon/observations.ts';
+
+describe('observations', () => {
+  it('count what a first run takes beyond an ordinary one to the load', () => {
+    const observations = new Observations();
+    expect(observations.loadedAndRan('a', 20, 90, 10)).toEqual({ loadMs: 100 });
+    expect(observations.ran('a', 30)).toEqual({ runMs: 30 });
+    // The run is known to take 30 by now, so 40 of the second first run belong to the load: 100 + 0.2 * (60 - 100).
+    expect(observations.loadedAndRan('a', 20, 70, 10)).toEqual({ loadMs: 92 });
+  });
+
+  it('tell small changes only when they have added up', () => {
+    const observations = new Observations();
+    observations.ran('a', 100);
+    expect(observations.ran('a', 110)).toBeNull();
+    expect(observations.ran('a', 120)).toEqual({ runMs: expect.closeTo(105.6) });
+  });
+
+  it('are forgotten with the model', () => {
+    const observations = new Observations();
+    observations.ran('a', 100);
+    observations.forget('a');
+    expect(observations.ran('a', 10)).toEqual({ runMs: 10 });
+  });
+});
