@@ -38,6 +38,12 @@ export const SETTINGS = {
     description: 'memory of each GPU to leave to other programs, such as 500MB',
     check: (text) => void parseSize(text),
   },
+  'model-quota': {
+    variable: null,
+    value: 'SIZE',
+    description: 'the most the model store may hold, such as 50GB; models that no function uses go first',
+    check: (text) => void parseSize(text),
+  },
 } as const satisfies Record<string, Setting>;
 
 /** A name of a setting. */
@@ -59,6 +65,7 @@ export const settingFlags = {
   host: flag('host'),
   port: flag('port'),
   reserve: flag('reserve'),
+  'model-quota': flag('model-quota'),
 };
 
 function flag(name: SettingName) {
@@ -98,6 +105,7 @@ export function resolveSettings(
     host: one('host'),
     port: one('port'),
     reserve: one('reserve'),
+    'model-quota': one('model-quota'),
   };
 }
 

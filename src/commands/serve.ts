@@ -32,7 +32,8 @@ export default class Serve extends BaseCommand {
     // Before anything that loads ONNX Runtime is started: it would send usage data otherwise.
     process.env['ORT_DISABLE_TELEMETRY'] = '1';
     const drainMs = parseDuration(flags.drain);
-    const { devices, policy, host, port, reserve } = resolveSettings(flags, this.home);
+    const settings = resolveSettings(flags, this.home);
+    const { devices, policy, host, port, reserve, 'model-quota': modelQuota } = settings;
     const stop = new StopSignals();
     try {
       const { startDaemon } = await import('../daemon/daemon.ts');
@@ -43,6 +44,7 @@ export default class Serve extends BaseCommand {
         ...(host.value !== null && { host: host.value }),
         ...(port.value !== null && { port: Number(port.value) }),
         ...(reserve.value !== null && { reserveBytes: parseSize(reserve.value) }),
+        ...(modelQuota.value !== null && { modelQuotaBytes: parseSize(modelQuota.value) }),
         logToStderr: !inBackground(),
       });
       this.#announce(daemon);

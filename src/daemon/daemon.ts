@@ -11,7 +11,7 @@ import { createFunctionProcess } from '../functions/process.ts';
 import { createSecretStore } from '../functions/secrets.ts';
 import { createGateway } from '../gateway/server.ts';
 import { createHome, type Home } from '../home.ts';
-import { clearArtefacts } from '../models/artefact.ts';
+import { clearArtefacts, removeArtefacts } from '../models/artefact.ts';
 import { assessModel } from '../models/assess.ts';
 import { createModelFetcher } from '../models/pull.ts';
 import { createModelStore } from '../models/store.ts';
@@ -51,6 +51,8 @@ export interface DaemonOptions {
   readonly logToStderr?: boolean;
   readonly maxQueuedRequests?: number;
   readonly maxQueuedBytes?: number;
+  /** The most the model store may hold, in bytes; models that no function uses go first. Absent: what the disk holds. */
+  readonly modelQuotaBytes?: number;
   /** How models are prepared and measured at deploy; a bench on emulated devices brings figures of its own. */
   readonly assess?: Assess;
 }
@@ -126,7 +128,10 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   const dispatcher = new Dispatcher(
     core,
     clock,
-    (event) => publishDispatcherEvents(event, catalog, events, clock, log),
+    (event) => {
+      publishDispatcherEvents(event, catalog, events, clock, log);
+      if (event.type === 'evict') void modelStore.touch(event.model.slice(0, 64), clock.wall() - event.ageMs);
+    },
     (model) => library.check(model),
   );
   const catalog = new Catalog(dispatcher);
@@ -144,6 +149,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   const modelStore = await createModelStore(home.models);
   const secrets = createSecretStore(home.secrets);
   const largestDevice = (): number => Math.max(...devices.map((device) => device.memoryBytes));
+  const quota = options.modelQuotaBytes === undefined ? {} : { quotaBytes: options.modelQuotaBytes };
   const library = new ModelLibrary({
     store,
     modelStore,
@@ -159,7 +165,13 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
           signal,
           ...(sessionOptions === undefined ? {} : { sessionOptions }),
         })),
-    fetch: createModelFetcher(modelStore, { used: () => new Set(store.models().map((model) => model.sha256)) }),
+    fetch: createModelFetcher(modelStore, {
+      ...quota,
+      used: () => library.inUse(),
+      onCleared: (removed) => library.forget(removed),
+    }),
+    ...quota,
+    removePrepared: (sha256) => removeArtefacts(home.prepared, sha256),
   });
   let url = '';
   const deployments = new Deployments({

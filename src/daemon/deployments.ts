@@ -146,11 +146,26 @@ export class Deployments {
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<DeployResult> {
-    const { store, clock, installDependencies, catalog, onChange } = this.#options;
+    const { intake } = this.#options;
     const models: Record<string, Model> = {};
-    for (const [name, declared] of Object.entries(manifest.models)) {
-      models[name] = await this.#options.intake.obtain(declared, { folder: upload, name }, report, signal);
+    try {
+      for (const [name, declared] of Object.entries(manifest.models)) {
+        models[name] = await intake.obtain(declared, { folder: upload, name }, report, signal);
+      }
+      return await this.#installWith(models, manifest, upload, report, signal);
+    } finally {
+      intake.release(Object.values(models));
     }
+  }
+
+  async #installWith(
+    models: Readonly<Record<string, Model>>,
+    manifest: Manifest,
+    upload: string,
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<DeployResult> {
+    const { store, clock, installDependencies, catalog, onChange } = this.#options;
     this.#checkFit(models);
     if (manifest.batching !== null) warnAboutBatching(models, report);
     if (existsSync(join(upload, 'package.json'))) {

@@ -8,6 +8,7 @@ import { GpufaasError } from '../errors.ts';
 import type { ManifestModel } from '../functions/types.ts';
 import type { DeployStep } from '../gateway/platform.ts';
 import { checkArtefact, isCurrent } from '../models/artefact.ts';
+import { keepWithinQuota } from '../models/pull.ts';
 import type { ModelStore } from '../models/store.ts';
 import type { Model, StoredModel } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
@@ -29,12 +30,15 @@ export type Fetch = (
 
 /** Brings a declared model into the store, prepared and profiled. */
 export interface ModelIntake {
+  /** The model is kept until it is released, even where no version of a function uses it yet. */
   obtain(
     declared: ManifestModel,
     place: { readonly folder: string; readonly name: string },
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<Model>;
+  /** The deployment that obtained these models has ended, well or not. */
+  release(models: Iterable<Pick<Model, 'sha256'>>): void;
 }
 
 export interface ModelLibraryOptions {
@@ -43,6 +47,10 @@ export interface ModelLibraryOptions {
   readonly assess: Assess;
   readonly fetch: Fetch;
   readonly clock: Clock;
+  /** The most the store may hold, in bytes; absent: as much as the disk does. */
+  readonly quotaBytes?: number | undefined;
+  /** Removes every prepared form of a model from the disk. */
+  readonly removePrepared: (sha256: string) => Promise<void>;
 }
 
 const SHA256_DIGITS = 64;
@@ -57,6 +65,8 @@ export class ModelLibrary implements ModelIntake {
   readonly #options: ModelLibraryOptions;
   /** Profiling wants the machine for itself: one model at a time. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Models of deployments that are under way, with how many hold each. */
+  readonly #held = new Map<string, number>();
 
   constructor(options: ModelLibraryOptions) {
     this.#options = options;
@@ -69,22 +79,79 @@ export class ModelLibrary implements ModelIntake {
     signal: AbortSignal,
   ): Promise<Model> {
     const stored = await this.#bringIn(declared, place, report, signal);
-    const key = modelKey(stored.sha256, declared.sessionOptions);
-    const known = this.#options.store.models().find((model) => model.key === key);
+    this.#held.set(stored.sha256, (this.#held.get(stored.sha256) ?? 0) + 1);
+    try {
+      if ('path' in declared) await this.#keepWithinQuota(stored);
+      return await this.#assessed(stored, declared, report, signal);
+    } catch (error) {
+      this.release([stored]);
+      throw error;
+    }
+  }
+
+  release(models: Iterable<Pick<Model, 'sha256'>>): void {
+    for (const { sha256 } of models) {
+      const left = (this.#held.get(sha256) ?? 1) - 1;
+      if (left > 0) this.#held.set(sha256, left);
+      else this.#held.delete(sha256);
+    }
+  }
+
+  /** What is known of the model, or what measuring it shows. */
+  async #assessed(
+    stored: StoredModel,
+    { sessionOptions }: ManifestModel,
+    report: (step: DeployStep) => void,
+    signal: AbortSignal,
+  ): Promise<Model> {
+    const { store, assess } = this.#options;
+    const key = modelKey(stored.sha256, sessionOptions);
+    const known = store.models().find((model) => model.key === key);
     if (known !== undefined && known.path === stored.path && isServable(known)) return known;
     const tell = (message: string): void => report({ type: 'step', step: 'profile', message });
     const work = async (): Promise<Model> => {
-      const model: Model = {
-        ...stored,
-        key,
-        ...(await this.#options.assess(stored, declared.sessionOptions, tell, signal)),
-      };
-      this.#options.store.saveModel(model);
+      const model: Model = { ...stored, key, ...(await assess(stored, sessionOptions, tell, signal)) };
+      store.saveModel(model);
       return model;
     };
     const turn = this.#turn.then(work, work);
     this.#turn = turn.catch(() => undefined);
     return turn;
+  }
+
+  /** Makes room for a model that came with its function; where there is none it does not stay. Throws DISK_FULL. */
+  async #keepWithinQuota({ sha256 }: StoredModel): Promise<void> {
+    const { modelStore, quotaBytes } = this.#options;
+    const options = {
+      quotaBytes,
+      used: () => this.inUse(),
+      onCleared: (removed: readonly string[]) => this.forget(removed),
+    };
+    try {
+      await keepWithinQuota(modelStore, 0, options);
+    } catch (error) {
+      if (this.#held.get(sha256) === 1 && this.#usersOf(sha256).length === 0) {
+        await modelStore.remove(sha256).catch(() => undefined);
+      }
+      throw error;
+    }
+  }
+
+  /** Sha256 of every model that a kept version of a function uses, or a deployment that is under way. */
+  inUse(): ReadonlySet<string> {
+    const { store } = this.#options;
+    const keys = store
+      .functions()
+      .flatMap(({ name }) => store.versions(name).flatMap((version) => Object.values(version.models)));
+    return new Set([...keys.map((key) => key.slice(0, SHA256_DIGITS)), ...this.#held.keys()]);
+  }
+
+  /** Models have left the store: so does what was known of them and their prepared forms. */
+  async forget(removed: readonly string[]): Promise<void> {
+    for (const sha256 of removed) {
+      for (const key of keysOf(this.#options.store, sha256)) this.#options.store.removeModel(key);
+      await this.#options.removePrepared(sha256);
+    }
   }
 
   async #bringIn(
@@ -125,6 +192,7 @@ export class ModelLibrary implements ModelIntake {
   /** Throws BAD_MODEL if the files of a model, as they will be loaded, are not as they were stored. */
   async check(loadable: { readonly id: string; readonly path: string; readonly prepared: boolean }): Promise<void> {
     const sha256 = loadable.id.slice(0, SHA256_DIGITS);
+    void this.#options.modelStore.touch(sha256, this.#options.clock.wall());
     if ((await this.#options.modelStore.get(sha256)) === undefined) {
       throw new GpufaasError('BAD_MODEL', `The stored model ${sha256.slice(0, 12)} is gone from the disk.`, {
         suggestions: ['Deploy the function again: that stores the model anew.'],
@@ -164,8 +232,13 @@ export class ModelLibrary implements ModelIntake {
       );
     }
     const found = matching[0]!.sha256;
+    if (this.#held.has(found)) {
+      throw new GpufaasError('CONFLICT', 'The model is being deployed.', {
+        suggestions: ['Try again when the deployment has ended.'],
+      });
+    }
     await this.#options.modelStore.remove(found, this.#usersOf(found));
-    for (const key of keysOf(this.#options.store, found)) this.#options.store.removeModel(key);
+    await this.forget([found]);
   }
 
   /** Functions with any version, serving or kept, that uses the model. */

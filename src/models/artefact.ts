@@ -177,3 +177,10 @@ export async function clearArtefacts(folder: string, models: ReadonlySet<string>
     await rm(join(folder, name), { recursive: true, force: true });
   }
 }
+
+/** Removes every prepared form of a model. */
+export async function removeArtefacts(folder: string, model: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    if (name.startsWith(`${model.slice(0, 16)}-`)) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}

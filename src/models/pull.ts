@@ -17,9 +17,11 @@ import type { StoredModel } from './types.ts';
 /** What a fetcher keeps to. */
 export interface FetcherOptions extends Omit<DownloadOptions, 'headers'> {
   /** The most the store may hold, in bytes; absent: as much as the disk does. */
-  readonly quotaBytes?: number;
+  readonly quotaBytes?: number | undefined;
   /** Sha256 of the models in use, which are never cleared away. */
   readonly used?: () => ReadonlySet<string>;
+  /** Told of the models that were cleared away for the quota, before the download goes on. */
+  readonly onCleared?: (removed: readonly string[]) => void | Promise<void>;
   /** Where hf:// leads (default HF_ENDPOINT of the environment, else the Hugging Face hub). */
   readonly hubUrl?: string;
   /** For private repositories of the hub (default HF_TOKEN of the environment); sent to the hub alone. */
@@ -92,7 +94,7 @@ async function pull(
       onProgress: (done: number, total: number | null) =>
         onProgress(arrivedBytes + done, total === null ? null : arrivedBytes + total),
       onSize: async (bytes: number, missing: number) => {
-        await makeRoom(store, arrivedBytes + bytes, options);
+        await keepWithinQuota(store, arrivedBytes + bytes, options);
         await needRoom(store.folder, missing);
       },
       signal,
@@ -145,16 +147,36 @@ function beside(url: URL, location: string): URL {
   return next;
 }
 
+/** What keeping a store within its quota takes. */
+export type QuotaOptions = Pick<FetcherOptions, 'quotaBytes' | 'used' | 'onCleared'>;
+
 /** Clears away unused models until so many bytes more are within the quota. Throws DISK_FULL. */
-async function makeRoom(store: ModelStore, bytes: number, { quotaBytes, used }: FetcherOptions): Promise<void> {
+export async function keepWithinQuota(
+  store: ModelStore,
+  bytes: number,
+  { quotaBytes, used, onCleared }: QuotaOptions,
+): Promise<void> {
   if (quotaBytes === undefined) return;
-  if (bytes <= quotaBytes) await store.makeRoom(quotaBytes - bytes, used?.() ?? new Set());
-  const heldBytes = (await store.list()).reduce((sum, model) => sum + model.bytes, 0);
-  if (heldBytes + bytes <= quotaBytes) return;
+  const inUse = used?.() ?? new Set<string>();
+  const kept = (await store.list()).filter((model) => inUse.has(model.sha256));
+  const leftBytes = quotaBytes - kept.reduce((sum, model) => sum + model.bytes, 0);
+  if (bytes <= leftBytes) {
+    const { removed } = await store.makeRoom(quotaBytes - bytes, inUse);
+    if (removed.length > 0) await onCleared?.(removed);
+    return;
+  }
+  const quota = formatSize(quotaBytes);
   throw new GpufaasError(
     'DISK_FULL',
-    `The model has ${formatSize(bytes)}; of the store's ${formatSize(quotaBytes)} the models in use leave ${formatSize(Math.max(0, quotaBytes - heldBytes))}.`,
-    { suggestions: ['Remove functions that are no longer needed (`gpufaas rm`), or raise the quota.'] },
+    bytes === 0
+      ? `The models in use take more than the ${quota} of the model store.`
+      : `The model has ${formatSize(bytes)}; of the store's ${quota} the models in use leave ${formatSize(Math.max(0, leftBytes))}.`,
+    {
+      suggestions: [
+        'Remove functions that are no longer needed (`gpufaas rm`).',
+        'Or raise the quota: `gpufaas config set model-quota SIZE`, then start the daemon again.',
+      ],
+    },
   );
 }
 
