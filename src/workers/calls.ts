@@ -8,18 +8,19 @@ interface Call {
   readonly lane: string;
   readonly limitMs: number;
   readonly what: string;
+  readonly model: string | undefined;
   resolve(value: unknown): void;
   reject(error: GpufaasError): void;
 }
 
 /** Numbers calls, settles them once, and says which one went past its limit. */
 export class Calls {
-  readonly #onLimit: (what: string, limitMs: number) => void;
+  readonly #onLimit: (what: string, limitMs: number, model: string | undefined) => void;
   readonly #calls = new Map<number, Call>();
   readonly #lanes = new Map<string, { readonly waiting: Call[]; timer: NodeJS.Timeout }>();
   #next = 1;
 
-  constructor(onLimit: (what: string, limitMs: number) => void) {
+  constructor(onLimit: (what: string, limitMs: number, model: string | undefined) => void) {
     this.#onLimit = onLimit;
   }
 
@@ -29,7 +30,12 @@ export class Calls {
 
   /** Adds a call and hands its number to `send`; a `send` that throws rejects it. */
   add<T>(
-    { lane, limitMs, what }: { readonly lane: string; readonly limitMs: number; readonly what: string },
+    {
+      lane,
+      limitMs,
+      what,
+      model,
+    }: { readonly lane: string; readonly limitMs: number; readonly what: string; readonly model?: string },
     send: (number: number) => void,
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -38,6 +44,7 @@ export class Calls {
         lane,
         limitMs,
         what,
+        model,
         resolve: resolve as (value: unknown) => void,
         reject,
       };
@@ -55,7 +62,7 @@ export class Calls {
   }
 
   #arm(call: Call): NodeJS.Timeout {
-    return setTimeout(() => this.#onLimit(call.what, call.limitMs), call.limitMs);
+    return setTimeout(() => this.#onLimit(call.what, call.limitMs, call.model), call.limitMs);
   }
 
   /** Removes a call; the limit of the next in its lane starts to run. */

@@ -67,8 +67,11 @@ export type RunnerState = 'starting' | 'ready' | 'restarting' | 'unplugged' | 'f
 export interface RunnerEvents {
   /** The process is up (again) and empty. */
   onReady(): void;
-  /** The process died or was killed; every call under way was rejected with WORKER_DIED. It will restart by itself unless `final`. */
-  onLost(reason: string, final: boolean): void;
+  /**
+   * The process died or was killed; every call under way was rejected with WORKER_DIED. It will restart by
+   * itself unless `final`. `culprit` is the model whose load or run passed its limit, if that is why.
+   */
+  onLost(reason: string, final: boolean, culprit?: string): void;
   /** Something an operator should know. */
   onNotice(message: string, details: Readonly<Record<string, unknown>>): void;
 }

@@ -39,7 +39,8 @@ export interface ProcessOptions {
 /** What its owner is told. */
 export interface ProcessEvents {
   onReady(): void;
-  onExit(reason: string): void;
+  /** `culprit`: the model whose load or run passed its limit, if that is why. */
+  onExit(reason: string, culprit?: string): void;
 }
 
 const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url));
@@ -71,6 +72,7 @@ export class WorkerProcess {
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #unansweredBeats = 0;
   #reason: string | undefined;
+  #culprit: string | undefined;
   #stderr = '';
   #ended = false;
   #reported = false;
@@ -80,7 +82,10 @@ export class WorkerProcess {
     this.#events = events;
     this.#device = config.device.id;
     this.#oneLane = sharesThread(config.device);
-    this.#calls = new Calls((what, limitMs) => this.kill(`${what} took longer than ${limitMs} ms`));
+    this.#calls = new Calls((what, limitMs, model) => {
+      this.#culprit ??= model;
+      this.kill(`${what} took longer than ${limitMs} ms`);
+    });
     this.#child = start(config, options);
     this.#child.on('error', (error) => this.#finish(`it could not be started: ${error.message}`));
     this.#child.on('exit', (code, signal) => this.#onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
@@ -146,7 +151,7 @@ export class WorkerProcess {
     const prefix = how === `exit code ${GAVE_UP_EXIT_CODE}` ? '' : `${how}: `;
     const reason = this.#reason ?? (lastWords === '' ? how : `${prefix}${lastWords.slice(0, 300)}`);
     this.#exited.resolve();
-    this.#events.onExit(reason);
+    this.#events.onExit(reason, this.#culprit);
   }
 
   #onMessage(message: FromWorker, parts: Uint8Array[]): void {
@@ -202,12 +207,14 @@ export class WorkerProcess {
     limitMs: number,
     what: string,
     message: (call: number) => ToWorker,
-    parts?: readonly Uint8Array[],
+    { model, parts }: { readonly model?: string; readonly parts?: readonly Uint8Array[] } = {},
   ): Promise<T> {
     if (this.#ended || this.#channel.closed) {
       return Promise.reject(new GpufaasError('WORKER_DIED', `The worker of ${this.#device} died.`));
     }
-    return this.#calls.add({ lane, limitMs, what }, (call) => this.#send(message(call), parts));
+    return this.#calls.add({ lane, limitMs, what, ...(model !== undefined && { model }) }, (call) =>
+      this.#send(message(call), parts),
+    );
   }
 
   #lane(name: string): string {
@@ -217,7 +224,9 @@ export class WorkerProcess {
   load(model: LoadableModel): Promise<LoadResult> {
     if (model.limits !== undefined) this.#runLimits.set(model.id, model.limits.runMs);
     const limitMs = model.limits?.loadMs ?? this.#options.loadLimitMs;
-    return this.#call(this.#lane('memory'), limitMs, 'a load', (call) => ({ type: 'load', call, model }));
+    return this.#call(this.#lane('memory'), limitMs, 'a load', (call) => ({ type: 'load', call, model }), {
+      model: model.id,
+    });
   }
 
   evict(model: string): Promise<EvictResult> {
@@ -233,7 +242,7 @@ export class WorkerProcess {
       this.#runLimits.get(model) ?? this.#options.runLimitMs,
       'a run',
       (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf) }),
-      inputs.map(({ data }) => data),
+      { model, parts: inputs.map(({ data }) => data) },
     );
   }
 
