@@ -3,6 +3,8 @@
 
 import { readFileSync } from 'node:fs';
 import { GpufaasError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import { MECHANISMS } from '../scheduling/policies/locality/mechanisms.ts';
 import { paperProfile, parseProfile } from '../simulation/profile.ts';
 import type { Profile } from '../simulation/profile.ts';
 import { parseRequestList } from '../simulation/request-list.ts';
@@ -115,7 +117,7 @@ export function readSettings(flags: BenchFlags, recorded?: RecordedSource): Benc
     preload: flags.preload === true,
     loadLanes: flags['load-lanes'] === undefined ? null : parseWhole('--load-lanes', flags['load-lanes'], 1),
     skipLimit: parseWhole('--skip-limit', of('skip-limit'), 0),
-    disable: flags.disable === undefined ? [] : parseList('--disable', flags.disable),
+    disable: readDisabled(flags),
     sweepRpm: flags.sweep === undefined ? [] : parseSteps('--sweep', flags.sweep, 'rpm'),
   };
   if (isWholeNothing(settings))
@@ -183,6 +185,18 @@ function readWorkingSets(text: string, source: Source): number[] {
     return Math.min(parseWhole('--working-set', size, 1, 100_000), most);
   });
   return [...new Set(sizes)];
+}
+
+/** Names of mechanisms; a policy in a module may have mechanisms of its own, so then any name goes. */
+function readDisabled(flags: BenchFlags): string[] {
+  const names = flags.disable === undefined ? [] : parseList('--disable', flags.disable);
+  const known = Object.keys(MECHANISMS);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined || (flags.policy !== undefined && /[/\\]|\.[mc]?[jt]s\b/.test(flags.policy))) return names;
+  const near = nearest(unknown, known);
+  throw new GpufaasError('USAGE', `--disable: \`locality\` has no mechanism ${JSON.stringify(unknown)}.`, {
+    suggestions: [...(near === undefined ? [] : [`Did you mean ${near}?`]), `They are: ${known.join(', ')}.`],
+  });
 }
 
 function readOverlap(text: string): boolean {

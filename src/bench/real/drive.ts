@@ -176,10 +176,12 @@ class Driver {
       const lines = text.split('\n').filter((line) => line.startsWith(`${name}{`) && wanted(line));
       return lines.reduce((total, line) => total + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
     };
+    const replicas = sum('gpufaas_loads_total', (line) => line.includes('reason="replica"'));
     return {
       // Loads that a request was dispatched with; the daemon's own counter of misses also has those that joined one.
       misses: sum('gpufaas_loads_total', (line) => !UNASKED.test(line)),
-      falseMisses: sum('gpufaas_cache_false_misses_total'),
+      // Every replica is a load of what is resident elsewhere, and none is a miss.
+      falseMisses: Math.max(0, sum('gpufaas_cache_false_misses_total') - replicas),
       loads: sum('gpufaas_loads_total'),
     };
   }

@@ -28,9 +28,9 @@ const CNN_MEGABYTES = [16, 20, 24, 28, 32, 36, 40, 44];
 /** All devices together hold this share of the models: they do not fit together. */
 const MEMORY_SHARE = 0.6;
 /** The default rate keeps the devices this busy with runs alone. */
-const RUN_SHARE = 0.2;
+const RUN_SHARE = 0.15;
 /** How long one policy is driven with one seed, unless --minutes says otherwise. */
-const DEFAULT_RUN_MS = 20_000;
+const DEFAULT_RUN_MS = 30_000;
 const MEASURING_MEMORY_BYTES = 4_000_000_000;
 
 /** What is to be run. */

@@ -15,7 +15,10 @@ import { parseWhatIf } from '../../bench/what-if.ts';
 import { BaseCommand } from '../../cli/base-command.ts';
 import { GpufaasError } from '../../errors.ts';
 
-const text = (description: string, helpValue: string) => Flags.string({ description, helpValue });
+const text = (helpGroup: Group, helpValue: string, description: string) =>
+  Flags.string({ description, helpValue, helpGroup });
+
+type Group = 'WORKLOAD' | 'DEVICES AND POLICIES' | 'REAL DAEMON' | 'OUTPUT';
 
 export default class Bench extends BaseCommand {
   static override summary = 'Compare the scheduling policies';
@@ -40,41 +43,70 @@ export default class Bench extends BaseCommand {
       description: 'Exactly these requests, and what each device did',
       command: '<%= config.bin %> bench --policy lalbo3 --requests r.csv --profile p.json --timeline t.csv',
     },
+    {
+      description: 'What the last day would have been like on four larger devices',
+      command: '<%= config.bin %> bench --replay 24h --what-if devices=4,memory=16GB',
+    },
+    {
+      description: 'What to buy to keep p99 under two seconds',
+      command: '<%= config.bin %> bench --replay --what-if p99=2s',
+    },
   ];
   static override flags = {
-    policy: text('policies to compare, by name or path of a module; default all', 'NAME,…'),
-    'working-set': text(`how many functions, each with its own model [${BENCH_DEFAULTS['working-set']}]`, 'N,…'),
-    devices: text(`how many devices, or a SPEC as for \`up\` [${BENCH_DEFAULTS.devices}]`, 'N|SPEC'),
-    memory: text(`memory of each device [${BENCH_DEFAULTS.memory}]`, 'SIZE'),
-    rpm: text(`requests a minute, or \`full\` for a trace as it was [${BENCH_DEFAULTS.rpm}]`, 'N'),
-    minutes: text(`how long [${BENCH_DEFAULTS.minutes}]`, 'N'),
-    skew: text(`Zipf exponent of popularity [${BENCH_DEFAULTS.skew}]`, 'S'),
-    seed: text(`seed of the workload [${BENCH_DEFAULTS.seed}]`, 'N'),
-    seeds: text('several seeds, averaged: 1-5', 'N-M'),
-    trace: text('a real workload: per-minute CSV of Azure Functions 2019', 'FILE'),
-    window: text('part of the trace, in minutes from its first column', 'START:MINUTES'),
-    requests: text('exactly these requests: CSV at_ms,model', 'FILE'),
-    profile: text('what models cost: JSON; default the profile of the workload "paper"', 'FILE'),
-    sweep: text('a load sweep: rpm=100..600:50', 'rpm=A..B:STEP'),
-    overlap: text(`whether a load goes on beside a run [${BENCH_DEFAULTS.overlap}]`, 'on|off'),
-    preload: Flags.boolean({ description: 'models may be loaded before anyone asked for them' }),
-    'load-lanes': text('loads under way at once on all devices', 'N'),
-    'skip-limit': text(`how often lalbo3 may pass a request [${BENCH_DEFAULTS['skip-limit']}]`, 'N'),
-    disable: text('mechanisms of `locality` to switch off', 'MECHANISM,…'),
-    replay: text("the daemon's own recorded invocations, since a date or so long ago [all]", '[SINCE]'),
+    policy: text('DEVICES AND POLICIES', 'NAME,…', 'policies to compare, by name or path of a module; default all'),
+    'working-set': text(
+      'WORKLOAD',
+      'N,…',
+      `how many functions, each with its own model [${BENCH_DEFAULTS['working-set']}]`,
+    ),
+    devices: text(
+      'DEVICES AND POLICIES',
+      'N|SPEC',
+      `how many devices, or a SPEC as for \`up\` [${BENCH_DEFAULTS.devices}]`,
+    ),
+    memory: text('DEVICES AND POLICIES', 'SIZE', `memory of each device [${BENCH_DEFAULTS.memory}]`),
+    rpm: text('WORKLOAD', 'N', `requests a minute, or \`full\` for a trace as it was [${BENCH_DEFAULTS.rpm}]`),
+    minutes: text('WORKLOAD', 'N', `how long [${BENCH_DEFAULTS.minutes}]`),
+    skew: text('WORKLOAD', 'S', `Zipf exponent of popularity [${BENCH_DEFAULTS.skew}]`),
+    seed: text('WORKLOAD', 'N', `seed of the workload [${BENCH_DEFAULTS.seed}]`),
+    seeds: text('WORKLOAD', 'N-M', 'several seeds, averaged: 1-5'),
+    trace: text('WORKLOAD', 'FILE', 'a real workload: per-minute CSV of Azure Functions 2019'),
+    window: text('WORKLOAD', 'START:MINUTES', 'part of the trace, in minutes from its first column'),
+    requests: text('WORKLOAD', 'FILE', 'exactly these requests: CSV at_ms,model'),
+    profile: text('WORKLOAD', 'FILE', 'what models cost: JSON; default the profile of the workload "paper"'),
+    sweep: text('WORKLOAD', 'rpm=A..B:STEP', 'a load sweep: rpm=100..600:50'),
+    overlap: text('DEVICES AND POLICIES', 'on|off', `whether a load goes on beside a run [${BENCH_DEFAULTS.overlap}]`),
+    preload: Flags.boolean({
+      description: 'models may be loaded before anyone asked for them',
+      helpGroup: 'DEVICES AND POLICIES',
+    }),
+    'load-lanes': text('DEVICES AND POLICIES', 'N', 'loads under way at once on all devices'),
+    'skip-limit': text(
+      'DEVICES AND POLICIES',
+      'N',
+      `how often lalbo3 may pass a request [${BENCH_DEFAULTS['skip-limit']}]`,
+    ),
+    disable: text('DEVICES AND POLICIES', 'MECHANISM,…', 'mechanisms of `locality` to switch off'),
+    replay: text('WORKLOAD', '[SINCE]', "the daemon's own recorded invocations, since a date or so long ago [all]"),
     'what-if': text(
-      'other hardware or policy, or a limit that asks what to buy: devices=4,memory=16GB,policy=lb,p99=2s',
+      'DEVICES AND POLICIES',
       'WHAT,…',
+      'other hardware or policy, or a limit that asks what to buy: devices=4,memory=16GB,policy=lb,p99=2s',
     ),
     emulate: Flags.boolean({
       description: 'the real daemon on emulated devices, time scaled',
       exclusive: ['live', 'replay'],
+      helpGroup: 'REAL DAEMON',
     }),
-    speed: text('how many times faster time passes with --emulate [20]', 'N'),
-    live: Flags.boolean({ description: 'the real daemon on real devices with real models', exclusive: ['replay'] }),
-    functions: text('functions for --live: folders or ONNX files; default seeded networks', 'PATH,…'),
-    timeline: text('write what each device did, as CSV', 'FILE'),
-    out: text('write report.html, results.json and results.csv', 'DIR'),
+    speed: text('REAL DAEMON', 'N', 'how many times faster time passes with --emulate [20]'),
+    live: Flags.boolean({
+      description: 'the real daemon on real devices with real models',
+      exclusive: ['replay'],
+      helpGroup: 'REAL DAEMON',
+    }),
+    functions: text('REAL DAEMON', 'PATH,…', 'functions for --live: folders or ONNX files; default seeded networks'),
+    timeline: text('OUTPUT', 'FILE', 'write what each device did, as CSV'),
+    out: text('OUTPUT', 'DIR', 'write report.html, results.json and results.csv'),
   };
 
   async run(): Promise<unknown> {

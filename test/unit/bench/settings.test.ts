@@ -98,6 +98,7 @@ describe('Settings of a bench', () => {
     [{ trace, window: '1:2' }, 'reaches past the 2 minutes'],
     [{ trace: join(folder, 'none.csv') }, 'there is no such file'],
     [{ requests: folder }, 'it is a folder'],
+    [{ disable: 'replica' }, '--disable: `locality` has no mechanism "replica"'],
     [{ 'load-lanes': '0' }, '--load-lanes "0" is not a whole number from 1'],
     [{ 'skip-limit': '1.5' }, '--skip-limit "1.5" is not a whole number'],
   ])('refuse %j', (flags, message) => {
