@@ -40,6 +40,8 @@ export interface LiveOrder {
   readonly flags: BenchFlags;
   /** Folders or ONNX files; none: seeded CNNs. */
   readonly functions: readonly string[];
+  /** How long one policy is driven with one seed, in milliseconds (default: --minutes, else 30 seconds). */
+  readonly runMs?: number;
 }
 
 interface Bench {
@@ -111,7 +113,8 @@ async function prepare(order: LiveOrder, functions: BenchFunctions, options: Rea
     const meanRunMs = models.reduce((sum, model) => sum + model.runMs, 0) / models.length;
     const chosenRpm = Math.max(10, Math.round((RUN_SHARE * devices.length * 60_000) / meanRunMs));
     const rpm = order.flags.rpm === undefined ? chosenRpm : order.settings.rpm!;
-    const runMs = order.flags.minutes === undefined ? DEFAULT_RUN_MS : order.settings.minutes * 60_000;
+    const minutesMs = order.flags.minutes === undefined ? DEFAULT_RUN_MS : order.settings.minutes * 60_000;
+    const runMs = order.runMs ?? minutesMs;
     return { functions, models, profiles, devices, rpm, runMs };
   } finally {
     await daemon.stop();
