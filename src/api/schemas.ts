@@ -94,7 +94,12 @@ export const deviceSchema = z.object({
 });
 export type DeviceStatus = z.infer<typeof deviceSchema>;
 
-export const psSchema = z.object({ devices: z.array(deviceSchema), queued: z.number() });
+export const psSchema = z.object({
+  devices: z.array(deviceSchema),
+  queued: z.number(),
+  /** Functions with a model that is not loaded any more because it killed its worker. */
+  quarantined: z.array(z.string()).optional(),
+});
 export type PsResponse = z.infer<typeof psSchema>;
 
 export const statusSchema = z.object({

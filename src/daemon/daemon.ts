@@ -20,7 +20,7 @@ import { openDatabase } from '../store/database.ts';
 import { createFunctionStore } from '../store/functions.ts';
 import { createHistory } from '../store/history.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
-import { createRunner } from '../workers/runner.ts';
+import { createRunner, type RunnerOptions } from '../workers/runner.ts';
 import { Calls } from './calls.ts';
 import { Catalog } from './catalog.ts';
 import { Deployments } from './deployments.ts';
@@ -53,6 +53,8 @@ export interface DaemonOptions {
   readonly maxQueuedBytes?: number;
   /** The most the model store may hold, in bytes; models that no function uses go first. Absent: what the disk holds. */
   readonly modelQuotaBytes?: number;
+  /** How workers are run: limits, pauses, a backend of the caller's. */
+  readonly workers?: RunnerOptions;
   /** How models are prepared and measured at deploy; a bench on emulated devices brings figures of its own. */
   readonly assess?: Assess;
 }
@@ -210,7 +212,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   await clearArtefacts(home.prepared, new Set(store.models().map((model) => model.sha256)));
   undo.push(() => deployments.close());
   undo.push(() => dispatcher.close(true));
-  await startDevices(devices, dispatcher, log);
+  await startDevices(devices, dispatcher, options.workers ?? {}, log);
 
   let closing: Promise<void> | null = null;
   const ended = Promise.withResolvers<void>();
@@ -274,20 +276,21 @@ async function devicesFor(options: DaemonOptions, log: Log): Promise<readonly De
 }
 
 /** Starts every worker; a device that does not come up is retried by its runner and keeps nobody waiting. */
-async function startDevices(devices: readonly Device[], dispatcher: Dispatcher, log: Log): Promise<void> {
+async function startDevices(
+  devices: readonly Device[],
+  dispatcher: Dispatcher,
+  workers: RunnerOptions,
+  log: Log,
+): Promise<void> {
   const starts = devices.map((device) => {
-    const runner = createRunner(
-      device,
-      {},
-      {
-        onReady: () => dispatcher.deviceReady(device.id),
-        onLost: (reason, final) => {
-          log.warn({ device: device.id, reason, final }, 'worker lost');
-          dispatcher.deviceLost(device.id, reason);
-        },
-        onNotice: (message, details) => log.warn({ device: device.id, ...details }, message),
+    const runner = createRunner(device, workers, {
+      onReady: () => dispatcher.deviceReady(device.id),
+      onLost: (reason, final, culprit) => {
+        log.warn({ device: device.id, reason, final, ...(culprit !== undefined && { culprit }) }, 'worker lost');
+        dispatcher.deviceLost(device.id, reason, culprit);
       },
-    );
+      onNotice: (message, details) => log.warn({ device: device.id, ...details }, message),
+    });
     dispatcher.addDevice(device, runner);
     return runner.start();
   });

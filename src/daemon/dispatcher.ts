@@ -20,6 +20,8 @@ export class Dispatcher {
   readonly #health = new ModelHealth();
   readonly #executor: Executor;
   readonly #waiters: Waiters;
+  /** Loads that somebody waits for. */
+  readonly #wishes = new Set<{ readonly model: string; readonly device: string | null }>();
   #pumpScheduled = false;
   #cancelWake: (() => void) | null = null;
   #wakeAtMs = Infinity;
@@ -82,12 +84,13 @@ export class Dispatcher {
     const { memoryBytes, overlap } = this.#executor.slot(id).device;
     this.#emit({ type: 'device', device: id, state: 'ready', reason: '' });
     this.#apply({ type: 'device-added', device: { id, memoryBytes, overlap } });
+    this.#askAgain();
     void this.#executor.measure(this.#executor.slot(id));
   }
 
-  /** The worker died: what it held is gone, what it did is tried once more elsewhere. */
-  deviceLost(id: string, reason: string): void {
-    const { suspects, lost } = this.#executor.clear(this.#executor.slot(id));
+  /** The worker died: what it held is gone, what it did is tried once more elsewhere. `culprit` is the model at fault, if known. */
+  deviceLost(id: string, reason: string, culprit?: string): void {
+    const { suspects: present, lost } = this.#executor.clear(this.#executor.slot(id));
     this.#emit({ type: 'device', device: id, state: 'lost', reason });
     this.#apply({ type: 'device-lost', device: id });
     this.#executor.giveUp(
@@ -100,9 +103,9 @@ export class Dispatcher {
         },
       ),
     );
-    // Only a death with a single suspect counts against a model: beside another one it may be a victim.
-    const [suspect, another] = suspects;
-    if (suspect !== undefined && another === undefined && this.#health.died(suspect)) this.#bar(suspect, true);
+    const suspects = culprit === undefined ? present : [culprit];
+    for (const suspect of suspects) if (this.#health.died(suspect, suspects.length === 1)) this.#bar(suspect, true);
+    this.#askAgain();
   }
 
   addModel(model: LoadableModel, spec: ModelSpec): void {
@@ -141,6 +144,7 @@ export class Dispatcher {
     this.#executor.loadFailures.delete(model);
     this.#apply({ type: 'load-requested', model, ...(device === null ? {} : { device }) });
     const resident = (): boolean => {
+      if (this.isQuarantined(model)) throw rejection('QUARANTINED', undefined);
       const failure = this.#executor.loadFailures.get(model);
       if (failure !== undefined) throw failure;
       return Array.from(this.#executor.slots).some(
@@ -148,7 +152,16 @@ export class Dispatcher {
       );
     };
     const failure = `The model was not resident after ${Math.round(timeoutMs / 1000)} s.`;
-    await this.#waiters.until(resident, timeoutMs, failure, signal);
+    const wish = { model, device };
+    this.#wishes.add(wish);
+    await this.#waiters.until(resident, timeoutMs, failure, signal).finally(() => this.#wishes.delete(wish));
+  }
+
+  /** Loads that somebody waits for went with a worker, or waited for one: they are asked for anew. */
+  #askAgain(): void {
+    for (const { model, device } of this.#wishes) {
+      this.#apply({ type: 'load-requested', model, ...(device === null ? {} : { device }) });
+    }
   }
 
   /** Evicts a model (from `device`, or everywhere) once nothing uses it, and resolves when it is gone. */

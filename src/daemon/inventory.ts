@@ -19,7 +19,11 @@ export class Inventory {
   }
 
   ps(): PsResponse {
-    return { devices: this.devices(), queued: this.#dispatcher.view().queuedRequests };
+    const quarantined = this.#catalog
+      .all()
+      .filter(({ models }) => Array.from(models.values()).some(({ key }) => this.#dispatcher.isQuarantined(key)))
+      .map(({ version }) => version.name);
+    return { devices: this.devices(), queued: this.#dispatcher.view().queuedRequests, quarantined };
   }
 
   devices(): DeviceStatus[] {

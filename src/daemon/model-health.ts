@@ -1,11 +1,15 @@
 // Who kills workers: counts consecutive deaths of a worker while one model was loaded or run. Two in a row with no
-// success between put the model in quarantine, until it is deployed again or tried on request.
+// success between put the model in quarantine, until it is deployed again or tried on request. Deaths that other models
+// may have caused as well count for half.
 
-/** Consecutive deaths at which a model is quarantined. */
-const DEATHS = 2;
+/** Where a model is quarantined: two deaths that were its own, or four that it shared. */
+const LIMIT = 4;
+const OWN = 2;
+/** Beside other models it may be a victim; one that is, succeeds somewhen in between. */
+const SHARED = 1;
 
 export class ModelHealth {
-  readonly #deaths = new Map<string, number>();
+  readonly #blame = new Map<string, number>();
   readonly #barred = new Set<string>();
 
   isBarred(model: string): boolean {
@@ -14,21 +18,21 @@ export class ModelHealth {
 
   /** A load or run of the model succeeded. */
   lived(model: string): void {
-    if (this.#deaths.size > 0) this.#deaths.delete(model);
+    if (this.#blame.size > 0) this.#blame.delete(model);
   }
 
-  /** A worker died during the model's own load or run; true if that puts it in quarantine now. */
-  died(model: string): boolean {
-    const deaths = (this.#deaths.get(model) ?? 0) + 1;
-    this.#deaths.set(model, deaths);
-    if (deaths < DEATHS || this.#barred.has(model)) return false;
+  /** A worker died during the model's load or run (`alone`: and during no other's); true if that puts it in quarantine now. */
+  died(model: string, alone: boolean): boolean {
+    const blame = (this.#blame.get(model) ?? 0) + (alone ? OWN : SHARED);
+    this.#blame.set(model, blame);
+    if (blame < LIMIT || this.#barred.has(model)) return false;
     this.#barred.add(model);
     return true;
   }
 
   /** Forgets the past of a model; true if it was in quarantine. */
   clear(model: string): boolean {
-    this.#deaths.delete(model);
+    this.#blame.delete(model);
     return this.#barred.delete(model);
   }
 }

@@ -139,7 +139,7 @@ class ProcessRunner implements DeviceRunner {
       { ...DEFAULTS, ...this.#options, environment: this.#environment() },
       {
         onReady: () => this.#onReady(),
-        onExit: (reason) => this.#onExit(worker, reason),
+        onExit: (reason, culprit) => this.#onExit(worker, reason, culprit),
       },
     );
     this.#process = worker;
@@ -167,7 +167,7 @@ class ProcessRunner implements DeviceRunner {
     else starting?.reject(error);
   }
 
-  #onExit(worker: WorkerProcess, reason: string): void {
+  #onExit(worker: WorkerProcess, reason: string, culprit?: string): void {
     if (this.#process !== worker) return;
     this.#process = undefined;
     this.#card?.stop();
@@ -196,7 +196,7 @@ class ProcessRunner implements DeviceRunner {
       );
     }
     // A device that never came up was not there to be lost; an operator still wants to know why.
-    if (wasReady || (failed && !wasFailed)) this.#events.onLost(reason, failed);
+    if (wasReady || (failed && !wasFailed)) this.#events.onLost(reason, failed, culprit);
     this.#events.onNotice(failed ? 'the worker does not stay up' : 'the worker died', {
       device: this.device,
       reason,

@@ -11,7 +11,13 @@ export function renderCache(ps: PsResponse, nowMs: number, only?: string): strin
     const resident = device.resident.filter((model) => only === undefined || model.functions.includes(only));
     return `${renderHeader(device)}\n${resident.length === 0 ? '  nothing resident' : indent(renderResident(resident, nowMs))}`;
   });
-  return `${blocks.join('\n\n')}${ps.queued > 0 ? `\n\n${ps.queued} queued, bound to no device` : ''}`;
+  const notes = [
+    ...(ps.queued > 0 ? [`${ps.queued} queued, bound to no device`] : []),
+    ...(ps.quarantined ?? [])
+      .filter((name) => only === undefined || name === only)
+      .map((name) => `${name} is quarantined: it killed its worker twice; \`gpufaas load ${name}\` tries it again`),
+  ];
+  return [...blocks, ...notes].join('\n\n');
 }
 
 /** One line for each device. */
