@@ -21,7 +21,8 @@ export function footprint(pid: number): Footprint {
   };
 }
 
-function descendants(root: number): number[] {
+/** Every living process that descends from `root`, in no order. */
+export function descendants(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const name of readdirSync('/proc')) {
     const parent = /^\d+$/.test(name) ? livingParent(name) : null;
