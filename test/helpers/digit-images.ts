@@ -49,11 +49,11 @@ type Look = (typeof LOOKS)[number];
 export async function heldOutDigitImages(looks = 3, seed = 7): Promise<DigitImage[]> {
   const random = seededRandom(seed);
   const images: Promise<DigitImage>[] = [];
-  for (const family of HELD_OUT_FAMILIES) {
-    const folder = fileURLToPath(new URL(`../../node_modules/@fontsource/${family}`, import.meta.url));
-    for (const font of variety(loadFamily(folder))) {
+  for (const [i, fonts] of heldOutFonts().entries()) {
+    const family = HELD_OUT_FAMILIES[i]!;
+    for (const font of fonts) {
       font.digits.forEach((digit, label) => {
-        for (let i = 0; i < looks; i++) {
+        for (let picture = 0; picture < looks; picture++) {
           const look = LOOKS[randomInteger(random, LOOKS.length)]!;
           const svg = drawSvg(digit, look, random);
           const png = sharp(Buffer.from(svg)).png().toBuffer();
@@ -63,6 +63,13 @@ export async function heldOutDigitImages(looks = 3, seed = 7): Promise<DigitImag
     }
   }
   return Promise.all(images);
+}
+
+/** The fonts of each held-out family. */
+export function heldOutFonts(): DigitFont[][] {
+  return HELD_OUT_FAMILIES.map((family) => {
+    return variety(loadFamily(fileURLToPath(new URL(`../../node_modules/@fontsource/${family}`, import.meta.url))));
+  });
 }
 
 /** A regular, a bold and an italic, as far as the family has them. */
