@@ -1,7 +1,74 @@
-// The mechanics of a batch: inputs of several requests joined along axis 0, outputs split again.
+// The mechanics of a batch: inputs of several requests joined along axis 0, outputs split again. Whatever is wrong with one
+// request, the others get their own answers.
 
-import { GpufaasError } from '../errors.ts';
-import type { Tensor } from '../tensors.ts';
+import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { DATATYPE_BYTES, elementCount, type Tensor } from '../tensors.ts';
+import type { Runner, RunResult } from '../workers/types.ts';
+import type { Pending } from './pending.ts';
+
+/** What one member of a batch gets. */
+export type BatchAnswer = Pick<RunResult, 'outputs' | 'runMs'> | GpufaasError;
+
+/**
+ * Runs several requests together where their tensors allow it, the others by themselves; answers in their order. Where a joint
+ * run fails, each runs by itself. Throws WORKER_DIED alone.
+ */
+export async function runBatch(
+  runner: Pick<Runner, 'run'>,
+  model: string,
+  members: readonly Pick<Pending, 'request'>[],
+): Promise<BatchAnswer[]> {
+  const groups = Map.groupBy(members.keys(), (index) => {
+    const { inputs, rows } = members[index]!.request;
+    return canJoin(inputs, rows) ? batchKey(inputs) : index;
+  });
+  const answers: BatchAnswer[] = [];
+  for (const group of groups.values()) {
+    const joint = group.length > 1 ? await runJoined(runner, model, members, group) : null;
+    for (const [place, index] of group.entries()) {
+      answers[index] = joint?.[place] ?? (await runAlone(runner, model, members[index]!.request.inputs));
+    }
+  }
+  return answers;
+}
+
+/** null if the joint run failed for a reason that may lie with one of them. */
+async function runJoined(
+  runner: Pick<Runner, 'run'>,
+  model: string,
+  members: readonly Pick<Pending, 'request'>[],
+  group: readonly number[],
+): Promise<BatchAnswer[] | null> {
+  const requests = group.map((index) => members[index]!.request);
+  try {
+    const { outputs, runMs } = await runner.run(model, joinInputs(requests.map(({ inputs }) => inputs)));
+    const rows = requests.map((request) => request.rows);
+    return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs }));
+  } catch (thrown) {
+    if (toGpufaasError(thrown).code === 'WORKER_DIED') throw thrown;
+    return null;
+  }
+}
+
+async function runAlone(runner: Pick<Runner, 'run'>, model: string, inputs: readonly Tensor[]): Promise<BatchAnswer> {
+  try {
+    return await runner.run(model, inputs);
+  } catch (thrown) {
+    const error = toGpufaasError(thrown);
+    if (error.code === 'WORKER_DIED') throw error;
+    return error;
+  }
+}
+
+/** True if every input has as many rows as the request and the bytes that its shape asks for: joined, nothing can shift. */
+function canJoin(inputs: readonly Tensor[], rows: number): boolean {
+  return inputs.every(
+    ({ datatype, shape, data }) =>
+      datatype !== 'BYTES' &&
+      shape[0] === rows &&
+      data.byteLength === elementCount(shape) * (DATATYPE_BYTES[datatype] ?? Number.NaN),
+  );
+}
 
 /**
  * The key under which requests can share a batch: names, datatypes and all dimensions but the first. Requests with

@@ -6,8 +6,8 @@ import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
-import type { DeviceMeasurement, LoadableModel, Runner, RunResult } from '../workers/types.ts';
-import { joinInputs, splitOutputs } from './batching.ts';
+import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
+import { runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { ModelHealth } from './model-health.ts';
 import { Observations, type Refined } from './observations.ts';
@@ -225,7 +225,7 @@ export class Executor {
     const only = members.length === 1 ? members[0]! : null;
     const answers =
       only === null
-        ? this.#runBatch(slot.runner, action.model, members)
+        ? runBatch(slot.runner, action.model, members)
         : slot.runner.run(action.model, only.request.inputs).then((result) => [result]);
     answers.then(
       (results) => {
@@ -248,33 +248,6 @@ export class Executor {
         this.giveUp(lost, error);
       },
     );
-  }
-
-  /** Runs several requests as one; if that fails, each by itself, so that one bad request spoils nobody else's answer. */
-  async #runBatch(
-    runner: Runner,
-    model: string,
-    members: readonly Pending[],
-  ): Promise<(Pick<RunResult, 'outputs' | 'runMs'> | GpufaasError)[]> {
-    try {
-      const joined = joinInputs(members.map((pending) => pending.request.inputs));
-      const { outputs, runMs } = await runner.run(model, joined);
-      const rows = members.map((pending) => pending.request.rows);
-      return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs }));
-    } catch (thrown) {
-      if (toGpufaasError(thrown).code === 'WORKER_DIED') throw thrown;
-    }
-    const results: (RunResult | GpufaasError)[] = [];
-    for (const pending of members) {
-      try {
-        results.push(await runner.run(model, pending.request.inputs));
-      } catch (thrown) {
-        const error = toGpufaasError(thrown);
-        if (error.code === 'WORKER_DIED') throw error;
-        results.push(error);
-      }
-    }
-    return results;
   }
 
   #answer(
