@@ -90,7 +90,7 @@ export class Dispatcher {
 
   /** The worker died: what it held is gone, what it did is tried once more elsewhere. `culprit` is the model at fault, if known. */
   deviceLost(id: string, reason: string, culprit?: string): void {
-    const { suspects: present, lost } = this.#executor.clear(this.#executor.slot(id));
+    const { suspects, lost } = this.#executor.clear(this.#executor.slot(id));
     this.#emit({ type: 'device', device: id, state: 'lost', reason });
     this.#apply({ type: 'device-lost', device: id });
     this.#executor.giveUp(
@@ -103,8 +103,11 @@ export class Dispatcher {
         },
       ),
     );
-    const suspects = culprit === undefined ? present : [culprit];
-    for (const suspect of suspects) if (this.#health.died(suspect, suspects.length === 1)) this.#bar(suspect, true);
+    const known = culprit !== undefined && suspects.has(culprit);
+    for (const [model, stage] of suspects) {
+      if (known && model !== culprit) continue;
+      if (this.#health.died(model, stage, known || suspects.size === 1)) this.#bar(model, true);
+    }
     this.#askAgain();
   }
 

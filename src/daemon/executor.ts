@@ -115,19 +115,19 @@ export class Executor {
   }
 
   /** Everything on the device is gone; returns the models that may have been the cause and the requests not tried again. */
-  clear(slot: Slot): { suspects: string[]; lost: Pending[] } {
+  clear(slot: Slot): { suspects: Map<string, 'load' | 'run'>; lost: Pending[] } {
     this.lastNewsAtMs = this.#clock.now();
-    const suspects = new Set<string>();
+    const suspects = new Map<string, 'load' | 'run'>();
     const lost: Pending[] = [];
     for (const run of slot.runs.values()) {
-      suspects.add(run.model);
+      suspects.set(run.model, 'run');
       for (const pending of this.#pending.among(run.requests)) if (++pending.retries > RETRIES) lost.push(pending);
     }
-    for (const [model, load] of slot.loads) if (load.endedAtMs === null) suspects.add(model);
+    for (const [model, load] of slot.loads) if (load.endedAtMs === null) suspects.set(model, 'load');
     slot.runs.clear();
     slot.loads.clear();
     slot.measured = null;
-    return { suspects: [...suspects], lost };
+    return { suspects, lost };
   }
 
   #evict({ device, model, reason }: Action<'evict'>, now: number): void {
@@ -165,7 +165,7 @@ export class Executor {
         if (slot.loads.get(model) !== load) return;
         load.endedAtMs = this.#clock.now();
         this.lastNewsAtMs = load.endedAtMs;
-        this.#health.lived(model);
+        this.#health.loaded(model);
         this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
         // Emulated time is exact; elsewhere the whole wait counts, with the eviction before it and the thread's start.
         load.unpaidMs = slot.device.kind === 'emulated' ? loadMs : Math.max(loadMs, load.endedAtMs - now);
@@ -230,7 +230,7 @@ export class Executor {
     answers.then(
       (results) => {
         if (!finish()) return;
-        this.#health.lived(action.model);
+        this.#health.ran(action.model);
         const result = only !== null && only.request.rows === 1 ? results[0] : undefined;
         this.#observe(action.model, load, result === undefined || result instanceof GpufaasError ? null : result.runMs);
         for (const [index, pending] of members.entries()) {

@@ -9,23 +9,30 @@ const OWN = 2;
 const SHARED = 1;
 
 export class ModelHealth {
-  readonly #blame = new Map<string, number>();
+  readonly #blame = new Map<string, { load: number; run: number }>();
   readonly #barred = new Set<string>();
 
   isBarred(model: string): boolean {
     return this.#barred.has(model);
   }
 
-  /** A load or run of the model succeeded. */
-  lived(model: string): void {
+  /** A load succeeded: that says nothing of the runs, which may kill as before. */
+  loaded(model: string): void {
+    const blame = this.#blame.get(model);
+    if (blame !== undefined) blame.load = 0;
+  }
+
+  /** A run succeeded. */
+  ran(model: string): void {
     if (this.#blame.size > 0) this.#blame.delete(model);
   }
 
   /** A worker died during the model's load or run (`alone`: and during no other's); true if that puts it in quarantine now. */
-  died(model: string, alone: boolean): boolean {
-    const blame = (this.#blame.get(model) ?? 0) + (alone ? OWN : SHARED);
+  died(model: string, stage: 'load' | 'run', alone: boolean): boolean {
+    const blame = this.#blame.get(model) ?? { load: 0, run: 0 };
     this.#blame.set(model, blame);
-    if (blame < LIMIT || this.#barred.has(model)) return false;
+    blame[stage] += alone ? OWN : SHARED;
+    if (blame.load + blame.run < LIMIT || this.#barred.has(model)) return false;
     this.#barred.add(model);
     return true;
   }
