@@ -70,7 +70,7 @@ export interface Daemon {
 
 export const DEFAULT_HOST = '127.0.0.1';
 export const DEFAULT_PORT = 9420;
-export const DEFAULT_POLICY = 'lalbo3';
+export const DEFAULT_POLICY = 'locality';
 
 const QUEUE_REQUESTS = 10_000;
 const QUEUE_BYTES = 2e9;
