@@ -92,12 +92,12 @@ it('a bad request among good ones spoils nobody', async () => {
       ),
     ),
   );
+  const refused = outcomes.flatMap((outcome, index) =>
+    outcome.status === 'rejected' ? [[index, outcome.reason.code]] : [],
+  );
+  expect(refused).toEqual(Object.keys(bad).map((index) => [Number(index), 'BAD_TENSOR']));
   for (const [index, outcome] of outcomes.entries()) {
-    if (index in bad) {
-      expect(outcome).toMatchObject({ status: 'rejected', reason: { code: 'BAD_TENSOR' } });
-      continue;
-    }
-    if (outcome.status === 'rejected') throw outcome.reason;
+    if (outcome.status === 'rejected') continue;
     const expected = index === 11 ? [...model.answer(rowOf(1)), ...model.answer(rowOf(2))] : model.answer(rowOf(index));
     for (const [column, value] of numbersOf(outcome.value.outputs[0]).entries()) {
       expect(value).toBeCloseTo(expected[column]!, 5);
