@@ -1,4 +1,5 @@
-// The idle devices in the three orders that the policies ask for; each answer and each change is O(log n).
+// The idle devices in the three orders that the policies ask for; each answer and each change is O(log n). An order
+// that nobody asked for yet is not kept.
 
 import { IndexedHeap } from './heap.ts';
 import { IndexSet } from './index-set.ts';
@@ -9,13 +10,13 @@ import type { DeviceState } from './state.ts';
 export class IdleDevices {
   readonly #devices: readonly DeviceState[];
   readonly #indices = new IndexSet();
-  /** Most free memory first; ties: fewest dispatches, then lowest index. */
-  readonly byFreeMemory = new IndexedHeap<DeviceState>(SLOT.first, hasMoreRoom);
-  /** Most dispatches first; ties to the lowest index. */
-  readonly byDispatches = new IndexedHeap<DeviceState>(
+  readonly #byFreeMemory = new IndexedHeap<DeviceState>(SLOT.first, hasMoreRoom);
+  readonly #byDispatches = new IndexedHeap<DeviceState>(
     SLOT.second,
     (a, b) => a.dispatches > b.dispatches || (a.dispatches === b.dispatches && a.index < b.index),
   );
+  #keepsFreeMemory = false;
+  #keepsDispatches = false;
 
   /** `devices[i]` is the device of index i; the array may grow. */
   constructor(devices: readonly DeviceState[]) {
@@ -28,19 +29,37 @@ export class IdleDevices {
 
   add(device: DeviceState): void {
     this.#indices.add(device.index);
-    this.byFreeMemory.put(device);
-    this.byDispatches.put(device);
+    if (this.#keepsFreeMemory) this.#byFreeMemory.put(device);
+    if (this.#keepsDispatches) this.#byDispatches.put(device);
   }
 
   delete(device: DeviceState): void {
     this.#indices.delete(device.index);
-    this.byFreeMemory.remove(device);
-    this.byDispatches.remove(device);
+    this.#byFreeMemory.remove(device);
+    this.#byDispatches.remove(device);
+  }
+
+  /** Most free memory first; ties: fewest dispatches, then lowest index. */
+  get byFreeMemory(): IndexedHeap<DeviceState> {
+    if (!this.#keepsFreeMemory) {
+      this.#keepsFreeMemory = true;
+      this.#fill(this.#byFreeMemory);
+    }
+    return this.#byFreeMemory;
+  }
+
+  /** Most dispatches first; ties to the lowest index. */
+  get byDispatches(): IndexedHeap<DeviceState> {
+    if (!this.#keepsDispatches) {
+      this.#keepsDispatches = true;
+      this.#fill(this.#byDispatches);
+    }
+    return this.#byDispatches;
   }
 
   /** To be called when the held bytes of a device changed. */
   memoryChanged(device: DeviceState): void {
-    if (this.byFreeMemory.has(device)) this.byFreeMemory.put(device);
+    if (this.#keepsFreeMemory && this.#byFreeMemory.has(device)) this.#byFreeMemory.put(device);
   }
 
   /** The idle device of the lowest index that is not below `from`. */
@@ -60,6 +79,10 @@ export class IdleDevices {
     }
     for (const each of tooSmall) this.byFreeMemory.put(each);
     return device;
+  }
+
+  #fill(heap: IndexedHeap<DeviceState>): void {
+    for (let at = this.#indices.next(0); at >= 0; at = this.#indices.next(at + 1)) heap.put(this.#devices[at]!);
   }
 }
 

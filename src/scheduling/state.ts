@@ -54,10 +54,12 @@ export class ModelState {
     if (rows === 1) return this.runMs;
     const table = this.batching?.runMsByRows;
     if (table === undefined || table.length === 0) return this.runMs * rows;
-    if (rows <= table.length) return table[rows - 1]!;
+    // What single rows are seen to take moves the whole table: else rows would look free on a machine that got slower.
+    const scale = this.runMs / table[0]!;
+    if (rows <= table.length) return scale * table[rows - 1]!;
     const last = table[table.length - 1]!;
     const step = table.length > 1 ? last - table[table.length - 2]! : last;
-    return last + step * (rows - table.length);
+    return scale * (last + step * (rows - table.length));
   }
 }
 

@@ -17,9 +17,9 @@ import type { Room, Worth } from './worth.ts';
 /** At most so many models that could not be placed are tried per decision, so many replicas started. */
 const MOST_FAILURES = 4;
 const MOST_REPLICAS = 3;
-const MOST_PATIENCE = 8;
-/** Waiting models looked at beside those that something happened to: the first of the queue's heap. */
-const OLDEST_LOOKED_AT = 7;
+const MOST_PATIENCE = 16;
+/** Waiting models looked at per decision beside those whose queue changed: in turn, because time alone changes little. */
+const LOOKED_AT_IN_TURN = 4;
 
 interface Choice {
   readonly device: DeviceState;
@@ -37,6 +37,7 @@ export class Loads {
   readonly #hinted = new Set<ModelState>();
   #preload: ModelState[] = [];
   #cursor = 0;
+  #turn = 0;
   #nextReplicaMs = -Infinity;
   /** By model: no look for a replica's place before, and for how many load times the next look in vain counts. */
   readonly #notBeforeMs: number[] = [];
@@ -87,7 +88,10 @@ export class Loads {
     // While some wait for a first copy, lanes are not spent on further ones.
     if (isMet && this.#switches.economics) {
       for (const model of touched) this.#loadForQueue(model);
-      for (const model of this.#pool.waitingModels.slice(0, OLDEST_LOOKED_AT)) this.#loadForQueue(model);
+      const waiting = this.#pool.waitingModels;
+      for (let looked = Math.min(LOOKED_AT_IN_TURN, waiting.length); looked > 0; looked--) {
+        this.#loadForQueue(waiting[this.#turn++ % waiting.length]!);
+      }
     }
     this.#loadHinted();
     if (this.#preload.length > 0) this.#loadAhead();
@@ -179,9 +183,7 @@ export class Loads {
       for (let at = this.loadable.next(0); at >= 0; at = this.loadable.next(at + 1)) consider(this.#pool.devices[at]!);
       return best;
     }
-    const roomiest = this.#pool.idle.byFreeMemory.top();
-    if (roomiest !== undefined) consider(roomiest);
-    for (let seen = 0; seen < sample; seen++) {
+    for (let seen = 0; seen < sample / 2; seen++) {
       let at = this.loadable.next(this.#cursor);
       if (at < 0) at = this.loadable.next(0);
       this.#cursor = at + 1;
