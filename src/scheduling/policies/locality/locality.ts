@@ -9,6 +9,7 @@ import { SLOT } from '../../state.ts';
 import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { SchedulerOptions } from '../../types.ts';
 import { nextBatch, waitsUntil } from './batching.ts';
+import { dueMs } from './due.ts';
 import { Loads } from './loads.ts';
 import { switchesWithout } from './mechanisms.ts';
 import type { Switches } from './mechanisms.ts';
@@ -63,6 +64,8 @@ class Locality implements PolicyInstance {
   readonly #barredDevices = new Set<DeviceState>();
   readonly #barredModels = new Set<ModelState>();
   #barredAtMs = -Infinity;
+  /** Models whose limit is suspended: what they wait for is overdue. */
+  readonly #stuck = new Set<ModelState>();
   /** A device that starts nothing until a large model, overtaken long, fits on it. */
   #draining: { readonly device: DeviceState; readonly model: ModelState } | null = null;
   #devices = 0;
@@ -93,6 +96,8 @@ class Locality implements PolicyInstance {
       this.#gathering.delete(model);
       this.#touched.add(model);
     }
+    for (const model of this.#stuck) this.#setLimit(model);
+    this.#stuck.clear();
     this.#unbar();
     for (const device of this.#freed) this.#serve(device);
     const models = [...this.#touched].filter((model) => model.waiting.size > 0);
@@ -109,6 +114,11 @@ class Locality implements PolicyInstance {
   nextWakeMs(): number | null {
     let wakeMs = Infinity;
     for (const untilMs of this.#gathering.values()) wakeMs = Math.min(wakeMs, untilMs);
+    if (this.#barredDevices.size > 0 || this.#barredModels.size > 0) {
+      const first = this.#limits.top();
+      // If it is not over by then, those it keeps from running are to go on.
+      if (first !== undefined) wakeMs = Math.min(wakeMs, Math.floor(dueMs(first, this.#pool, this.#tuning.sample)) + 1);
+    }
     return wakeMs === Infinity ? null : wakeMs;
   }
 
@@ -301,15 +311,28 @@ class Locality implements PolicyInstance {
   #isBarred(request: RequestState): boolean {
     if (!this.#switches.fairness) return false;
     const endMs = this.#limits.top()?.overtakeEndMs ?? Infinity;
-    if (request.arrivedAtMs <= endMs) return false;
-    this.#barredAtMs = endMs;
+    if (request.arrivedAtMs <= endMs || request.arrivedAtMs <= this.#limitMs()) return false;
+    this.#barredAtMs = this.#limitMs();
     return true;
+  }
+
+  /** The arrival after which nothing may run now; a model behind a load or run that is overdue limits nobody. */
+  #limitMs(): number {
+    for (let model = this.#limits.top(); model !== undefined; model = this.#limits.top()) {
+      const { overtakeEndMs } = model;
+      if (overtakeEndMs === Infinity) break;
+      if (dueMs(model, this.#pool, this.#tuning.sample) >= this.#pool.nowMs) return overtakeEndMs;
+      model.overtakeEndMs = Infinity;
+      this.#limits.put(model);
+      this.#stuck.add(model);
+    }
+    return Infinity;
   }
 
   /** Whom the limit kept from running is looked at again once the limit has moved. */
   #unbar(): void {
     if (this.#barredDevices.size === 0 && this.#barredModels.size === 0) return;
-    if ((this.#limits.top()?.overtakeEndMs ?? Infinity) <= this.#barredAtMs) return;
+    if (this.#limitMs() <= this.#barredAtMs) return;
     for (const device of this.#barredDevices) this.#freed.add(device);
     for (const model of this.#barredModels) this.#touched.add(model);
     this.#barredDevices.clear();
