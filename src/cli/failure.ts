@@ -105,7 +105,7 @@ function fromSystem(error: NodeJS.ErrnoException): GpufaasError {
       });
     case 'ENOSPC':
     case 'EDQUOT':
-      return new GpufaasError('DISK_FULL', `The disk is full at ${path}.`, {
+      return new GpufaasError('DISK_FULL', `The disk is full${error.path === undefined ? '' : ` at ${error.path}`}.`, {
         cause: error,
         suggestions: ['Make room, or set GPUFAAS_HOME to another disk.'],
       });

@@ -1,6 +1,6 @@
 // The settings of the daemon that a user can keep: flag beats environment beats `gpufaas config` beats default.
 
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import * as Flags from '@oclif/core/flags';
 import { GpufaasError } from '../errors.ts';
@@ -156,8 +156,12 @@ export function writeConfig(home: Home, name: SettingName, value: string | null)
   makeFolder(home.root);
   // By rename, so that a daemon that starts meanwhile reads the old file or the new one.
   const draft = `${home.config}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 });
-  renameSync(draft, home.config);
+  try {
+    writeFileSync(draft, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 });
+    renameSync(draft, home.config);
+  } finally {
+    rmSync(draft, { force: true });
+  }
 }
 
 /** The path of a policy module made independent of the working folder; a name stays as it is. */

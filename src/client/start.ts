@@ -106,6 +106,11 @@ export async function startInBackground(options: StartOptions): Promise<Started>
     throw error;
   }
   attempt?.abandon();
+  if (attempt?.failure?.code === 'DAEMON_RUNNING' && locateDaemon(home, { ...process.env, GPUFAAS_URL: '' }) === null) {
+    throw new GpufaasError('DAEMON_RUNNING', 'A daemon holds this GPUFAAS_HOME, but daemon.json does not say where.', {
+      suggestions: ['End that process (`gpufaas serve`), then start it again with `gpufaas up`.'],
+    });
+  }
   throw new GpufaasError(
     'TIMEOUT',
     `The daemon did not become ready in time. Its log ends with: ${lastLine(daemonLog(home))}`,

@@ -323,8 +323,12 @@ async function listen(gateway: Awaited<ReturnType<typeof createGateway>>, host: 
 
 function writeDaemonFile(home: Home, content: Readonly<Record<string, unknown>>): void {
   const draft = `${home.daemonFile}.${process.pid}`;
-  writeFileSync(draft, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
-  renameSync(draft, home.daemonFile);
+  try {
+    writeFileSync(draft, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+    renameSync(draft, home.daemonFile);
+  } finally {
+    rmSync(draft, { force: true });
+  }
 }
 
 /** The version in package.json. */

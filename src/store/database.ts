@@ -56,10 +56,18 @@ const MIGRATIONS: readonly string[] = [
  */
 export function openDatabase(path: string, durability: 'full' | 'normal' = 'full'): DatabaseSync {
   const database = new DatabaseSync(path);
+  try {
+    return prepare(database, durability);
+  } catch (error) {
+    database.close();
+    throw translate(error);
+  }
+}
+
+function prepare(database: DatabaseSync, durability: 'full' | 'normal'): DatabaseSync {
   database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durability}; PRAGMA busy_timeout = 5000;`);
   const version = Number(database.prepare('PRAGMA user_version').get()!['user_version']);
   if (version > MIGRATIONS.length) {
-    database.close();
     throw new GpufaasError('VERSION_MISMATCH', 'The state in GPUFAAS_HOME was written by a newer gpufaas.', {
       suggestions: ['Install the newer version, or use another GPUFAAS_HOME.'],
     });
@@ -86,11 +94,17 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
-/** SQLITE_FULL and SQLITE_IOERR, by SQLite's own numbers. */
+/** A full disk, a disk that fails, and a file that is no database, by SQLite's own numbers. */
 function translate(error: unknown): unknown {
   const code = (error as { errcode?: number } | null)?.errcode;
   if (code === undefined) return error;
   const primary = code & 0xff;
+  if (primary === 11 || primary === 26) {
+    return new GpufaasError('INTERNAL', 'The state in GPUFAAS_HOME (state.db) is damaged.', {
+      cause: error,
+      suggestions: ['Put a copy of it back, or move state.db away and deploy the functions again.'],
+    });
+  }
   if (primary === 13 || primary === 10) {
     return new GpufaasError(
       'DISK_FULL',
