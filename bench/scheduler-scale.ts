@@ -1,6 +1,6 @@
 // How the scheduling core scales: processor time per request (arrival, placement, end; the simulation around it included) by
 // number of devices at the same load per device, and a million requests on 1,000 devices with 10,000 models.
-// Run: node bench/scheduler-scale.ts [--policies lalbo3,locality] [--devices 16,256,4096] [--million]
+// Run: node bench/scheduler-scale.ts [--policies lalbo3,locality] [--devices 16,256,4096] [--models 48] [--million]
 
 import { parseArgs } from 'node:util';
 import { createScheduler, POLICIES } from '../src/scheduling/scheduler.ts';
@@ -13,6 +13,7 @@ const { values } = parseArgs({
   options: {
     policies: { type: 'string', default: POLICIES.map((policy) => policy.name).join(',') },
     devices: { type: 'string', default: '16,64,256,1024,4096' },
+    models: { type: 'string' },
     million: { type: 'boolean', default: false },
   },
 });
@@ -82,18 +83,16 @@ if (values.million) {
     );
   }
 } else {
-  console.log('Cost per request by devices: three models for each device, skew 0.8, 27 requests a minute and device\n');
+  const described = values.models === undefined ? 'three models for each device' : `${values.models} models`;
+  console.log(`Cost per request by devices: ${described}, skew 0.8, 27 requests a minute and device\n`);
   console.log('| policy | devices | models | requests | us per request | against the first | mean latency |');
   console.log('| --- | ---: | ---: | ---: | ---: | ---: | ---: |');
   for (const policy of policies) {
     let base: number | undefined;
     for (const devices of values.devices.split(',').map(Number)) {
       const rpm = devices * RPM_PER_DEVICE;
-      const workload = zipf(
-        devices * MODELS_PER_DEVICE,
-        rpm,
-        Math.max(LEAST_MINUTES, Math.round(LEAST_REQUESTS / rpm)),
-      );
+      const models = values.models === undefined ? devices * MODELS_PER_DEVICE : Number(values.models);
+      const workload = zipf(models, rpm, Math.max(LEAST_MINUTES, Math.round(LEAST_REQUESTS / rpm)));
       const { meanMs, perRequestUs } = run(policy, devices, workload);
       base ??= perRequestUs;
       console.log(
