@@ -7,7 +7,12 @@ import type { Runner, RunResult } from '../workers/types.ts';
 import type { Pending } from './pending.ts';
 
 /** What one member of a batch gets. */
-export type BatchAnswer = Pick<RunResult, 'outputs' | 'runMs'> | GpufaasError;
+export type BatchAnswer =
+  | (Pick<RunResult, 'outputs' | 'runMs'> & {
+      /** Of the joint run that gave it; absent: it ran by itself. */
+      readonly rows?: number;
+    })
+  | GpufaasError;
 
 /**
  * Runs several requests together where their tensors allow it, the others by themselves; answers in their order. Where a joint
@@ -43,7 +48,8 @@ async function runJoined(
   try {
     const { outputs, runMs } = await runner.run(model, joinInputs(requests.map(({ inputs }) => inputs)));
     const rows = requests.map((request) => request.rows);
-    return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs }));
+    const total = rows.reduce((sum, count) => sum + count, 0);
+    return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs, rows: total }));
   } catch (thrown) {
     if (toGpufaasError(thrown).code === 'WORKER_DIED') throw thrown;
     return null;

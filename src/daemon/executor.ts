@@ -7,7 +7,7 @@ import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
-import { runBatch } from './batching.ts';
+import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { ModelHealth } from './model-health.ts';
 import { Observations, type Refined } from './observations.ts';
@@ -226,13 +226,17 @@ export class Executor {
     const answers =
       only === null
         ? runBatch(slot.runner, action.model, members)
-        : slot.runner.run(action.model, only.request.inputs).then((result) => [result]);
+        : slot.runner.run(action.model, only.request.inputs).then((result): BatchAnswer[] => [result]);
     answers.then(
       (results) => {
         if (!finish()) return;
         this.#health.ran(action.model);
-        const result = only !== null && only.request.rows === 1 ? results[0] : undefined;
-        this.#observe(action.model, load, result === undefined || result instanceof GpufaasError ? null : result.runMs);
+        const [result] = results;
+        const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
+        // A batch that was run in pieces says nothing about its size.
+        const whole =
+          result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
+        this.#observe(action.model, load, rows, whole ? result.runMs : null);
         for (const [index, pending] of members.entries()) {
           const answer = results[index]!;
           if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
@@ -282,15 +286,18 @@ export class Executor {
     }
   }
 
-  /** Learns from a run; `runMs` is null if it was none of a single row. */
-  #observe(model: string, load: Load | undefined, runMs: number | null): void {
+  /** Learns from a run of so many rows; `runMs` is null if it did not go as it should. */
+  #observe(model: string, load: Load | undefined, rows: number, runMs: number | null): void {
     let refined: Refined = null;
+    const profile = this.models.get(model)?.emulation;
     if (load !== undefined && load.unpaidMs !== null) {
-      const expectedRunMs = this.models.get(model)?.emulation?.runMs ?? Infinity;
-      refined = this.#observations.loadedAndRan(model, load.unpaidMs, runMs, expectedRunMs);
+      const single = rows === 1 ? runMs : null;
+      refined = this.#observations.loadedAndRan(model, load.unpaidMs, single, profile?.runMs ?? Infinity);
       load.unpaidMs = null;
-    } else if (runMs !== null) {
+    } else if (runMs !== null && rows === 1) {
       refined = this.#observations.ran(model, runMs);
+    } else if (runMs !== null && rows > 1) {
+      refined = this.#observations.ranRows(model, rows, runMs, profile?.runMsByRows ?? []);
     }
     if (refined !== null) this.#apply({ type: 'model-observed', model, ...refined });
   }

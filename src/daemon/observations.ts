@@ -7,10 +7,17 @@ interface Estimate {
   runMs: number | null;
   toldLoadMs: number | null;
   toldRunMs: number | null;
+  /** Of runs with i + 1 rows, once a batch was seen. */
+  runMsByRows: number[] | null;
+  toldRunMsByRows: readonly number[];
 }
 
 /** What changed enough to matter, in milliseconds; null: nothing. */
-export type Refined = { readonly loadMs: number } | { readonly runMs: number } | null;
+export type Refined =
+  | { readonly loadMs: number }
+  | { readonly runMs: number }
+  | { readonly runMsByRows: readonly number[] }
+  | null;
 
 /** Weight of the newest sample in the moving average. */
 const WEIGHT = 0.2;
@@ -27,6 +34,21 @@ export class Observations {
     if (!differs(estimate.toldRunMs, estimate.runMs)) return null;
     estimate.toldRunMs = estimate.runMs;
     return { runMs: estimate.runMs };
+  }
+
+  /** A run of several rows; `profile` is what was measured at deploy, for the numbers of rows that were not seen yet. */
+  ranRows(model: string, rows: number, runMs: number, profile: readonly number[]): Refined {
+    if (rows > profile.length) return null;
+    const estimate = this.#of(model);
+    const before = estimate.runMsByRows ?? profile;
+    // Single runs show how fast the machine is now: what is known of several rows moves with them.
+    const scale = (estimate.runMs ?? before[0]!) / before[0]!;
+    const now = before.map((ms) => ms * scale);
+    now[rows - 1] = average(now[rows - 1]!, runMs);
+    estimate.runMsByRows = now;
+    if (!differs(estimate.toldRunMsByRows[rows - 1] ?? null, now[rows - 1]!)) return null;
+    estimate.toldRunMsByRows = now;
+    return { runMsByRows: now };
   }
 
   /** A load that took `loadMs`, and its first run; `expectedRunMs` is the profile's, used until there is better. */
@@ -46,7 +68,14 @@ export class Observations {
   #of(model: string): Estimate {
     let estimate = this.#estimates.get(model);
     if (estimate === undefined) {
-      estimate = { loadMs: null, runMs: null, toldLoadMs: null, toldRunMs: null };
+      estimate = {
+        loadMs: null,
+        runMs: null,
+        toldLoadMs: null,
+        toldRunMs: null,
+        runMsByRows: null,
+        toldRunMsByRows: [],
+      };
       this.#estimates.set(model, estimate);
     }
     return estimate;

@@ -17,6 +17,16 @@ describe('observations', () => {
     expect(observations.ran('a', 120)).toEqual({ runMs: expect.closeTo(105.6) });
   });
 
+  it('learn what several rows take, on the scale that single runs show', () => {
+    const observations = new Observations();
+    expect(observations.ranRows('a', 2, 20, [10, 15, 18])).toEqual({ runMsByRows: [10, 16, 18] });
+    // Twice as slow as measured at deploy: 32 is then what was expected of two rows.
+    observations.ran('a', 20);
+    expect(observations.ranRows('a', 2, 32, [10, 15, 18])).toEqual({ runMsByRows: [20, 32, 36] });
+    expect(observations.ranRows('a', 2, 32.1, [10, 15, 18])).toBeNull();
+    expect(observations.ranRows('a', 4, 50, [10, 15, 18])).toBeNull();
+  });
+
   it('are forgotten with the model', () => {
     const observations = new Observations();
     observations.ran('a', 100);
