@@ -14,11 +14,12 @@ export interface InstanceLock {
 
 /** Takes the lock of a home, or throws DAEMON_RUNNING naming who has it. */
 export function acquireInstanceLock(home: Home): InstanceLock {
-  const database = new DatabaseSync(home.lockFile);
+  const database = openLockFile(home.lockFile);
   try {
     database.exec('PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE;');
   } catch (error) {
     database.close();
+    if (!isBusy(error)) throw unusable(error);
     const other = readDaemonFile(home);
     throw new GpufaasError(
       'DAEMON_RUNNING',
@@ -29,6 +30,27 @@ export function acquireInstanceLock(home: Home): InstanceLock {
     );
   }
   return { release: () => database.close() };
+}
+
+function openLockFile(path: string): DatabaseSync {
+  try {
+    return new DatabaseSync(path);
+  } catch (error) {
+    throw unusable(error);
+  }
+}
+
+/** Another process holds it (SQLITE_BUSY). */
+function isBusy(error: unknown): boolean {
+  return ((error as { errcode?: number }).errcode ?? 0) % 256 === 5;
+}
+
+/** A full disk or one that fails; a folder nobody may write to. */
+function unusable(error: unknown): GpufaasError {
+  return new GpufaasError('DISK_FULL', 'GPUFAAS_HOME can not be written to: the disk is full, failing or read-only.', {
+    cause: error,
+    suggestions: ['Make room there, or set GPUFAAS_HOME to another disk.'],
+  });
 }
 
 /** What the running (or the last, killed) daemon wrote of itself; null if there is nothing readable. */

@@ -79,7 +79,7 @@ function expectBland(text: string): void {
 function expectProblem(answer: Answer, status: number, code: string, words: RegExp): void {
   expect(answer.json, answer.text).toMatchObject({ status, code });
   expect(answer.status).toBe(status);
-  expect(`${answer.json!['detail']} ${answer.json!['suggestions'].join(' ')}`).toMatch(words);
+  expect(`${answer.json!.detail} ${answer.json!.suggestions!.join(' ')}`).toMatch(words);
   expectBland(answer.text);
 }
 
@@ -92,7 +92,7 @@ async function expectIntact(): Promise<void> {
   const answer = await daemon.send('POST', '/v2/models/tiny/infer', GOOD);
   expect(answer.status, answer.text).toBe(200);
   const expected = TINY.answer([1, 2, 3, 4]);
-  (answer.json!['outputs'][0].data as number[]).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 4));
+  answer.json!.outputs![0]!.data.forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, 4));
 }
 afterEach(expectIntact);
 
@@ -122,7 +122,7 @@ describe('an unknown function', () => {
     }
     const infer = await daemon.send('POST', `/v2/models/${encoded}/infer`, GOOD);
     expect(infer.status).toBe(404);
-    expect(infer.json!['error']).toMatch(/There is no model/);
+    expect(infer.json!.error).toMatch(/There is no model/);
     const authorization = { authorization: `Bearer ${daemon.token}` };
     for (const method of ['GET', 'DELETE']) {
       const answer = await daemon.send(method, `/api/v1/functions/${encoded}`, '', authorization);
@@ -165,10 +165,10 @@ describe('a request with', () => {
   ])('%s is 400 and says so', async (_, content, words) => {
     const answer = await daemon.send('POST', '/v2/models/tiny/infer', content);
     expect(answer.status, answer.text).toBe(400);
-    expect(answer.json!['error']).toMatch(words);
+    expect(answer.json!.error).toMatch(words);
     expectBland(answer.text);
     const called = await daemon.send('POST', '/function/tiny', content);
-    expect(called.json!['code']).toMatch(/^BAD_(TENSOR|REQUEST)$/);
+    expect(called.json!.code).toMatch(/^BAD_(TENSOR|REQUEST)$/);
     expect(called.status).toBe(400);
   });
 
@@ -182,7 +182,7 @@ describe('a request with', () => {
   ])('%s is refused', async (_, headers, status, words) => {
     const answer = await daemon.send('POST', '/v2/models/tiny/infer', GOOD, headers);
     expect(answer.status, answer.text).toBe(status);
-    expect(answer.json!['error']).toMatch(words);
+    expect(answer.json!.error).toMatch(words);
   });
 
   it('a body over the limit of the function is 413 and names it', async () => {

@@ -26,7 +26,7 @@ const evict = () => daemon.send('POST', '/v2/repository/models/tiny/unload');
 
 function expectRight(answer: Awaited<ReturnType<typeof infer>>): void {
   expect(answer).toMatchObject({ status: 200 });
-  const { data } = answer.json!['outputs'][0] as { data: number[] };
+  const { data } = answer.json!.outputs![0]!;
   for (const [index, value] of model.answer(ROW).entries()) expect(data[index]).toBeCloseTo(value, 5);
 }
 

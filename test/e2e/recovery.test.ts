@@ -83,7 +83,7 @@ describe('with requests going on', () => {
       while (running) {
         const { status, json } = await daemon.send('POST', '/function/tiny', TENSORS);
         calls++;
-        if (status !== 200) failures.push(`${status} ${json!['code']}`);
+        if (status !== 200) failures.push(`${status} ${json!.code}`);
       }
     });
     return {

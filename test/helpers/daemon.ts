@@ -16,7 +16,17 @@ export interface Answer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
-  readonly json: Readonly<Record<string, any>> | null;
+  readonly json: AnswerBody | null;
+}
+
+/** What JSON bodies may hold, of all that tests look at. */
+export interface AnswerBody {
+  readonly status?: number;
+  readonly code?: string;
+  readonly detail?: string;
+  readonly suggestions?: readonly string[];
+  readonly error?: string;
+  readonly outputs?: readonly { readonly data: readonly number[] }[];
 }
 
 /** A daemon that was started by a test; `close` ends it and removes its home. */
