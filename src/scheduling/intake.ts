@@ -87,11 +87,11 @@ export class Intake {
     }
   }
 
-  /** Ends the requests of models that no device could ever hold beside what is pinned. */
-  rejectMisfits(models: readonly ModelState[]): void {
-    for (const model of models) {
-      if (model.waiting.size > 0 && !this.#canEverFit(model)) this.#rejectWaiting(model, 'DOES_NOT_FIT');
-    }
+  /** Ends the requests of models that no device could ever hold beside what is pinned; true if there were any. */
+  rejectMisfits(models: readonly ModelState[]): boolean {
+    const misfits = models.filter((model) => model.waiting.size > 0 && !this.#canEverFit(model));
+    for (const model of misfits) this.#rejectWaiting(model, 'DOES_NOT_FIT');
+    return misfits.length > 0;
   }
 
   /** When `expire` wants to be called next. */

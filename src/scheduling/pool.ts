@@ -311,6 +311,7 @@ export class Pool {
     const copy = this.residency.add(model, device, this.nowMs);
     device.load = { copy, waiting, request, expectedEndMs, reason, decision };
     this.loadsUnderWay++;
+    if (model.pinned) this.capacityVersion++;
     for (const each of waiting) expectedEndMs += model.runMsOf(each.rows);
     if (device.run === null) device.busyUntilMs = expectedEndMs;
     this.residency.freeAtChanged(device);

@@ -98,8 +98,9 @@ class Scheduler implements SchedulingCore {
     pool.residency.evictUnwanted();
     pool.serveBound();
     this.#wishes.fulfil();
-    this.#instance.place(nowMs);
-    this.#intake.rejectMisfits(pool.restoreAside());
+    // A rejection may be what others waited for.
+    do this.#instance.place(nowMs);
+    while (this.#intake.rejectMisfits(pool.restoreAside()));
     pool.residency.evictExpired(nowMs);
     for (const model of this.#removed) {
       if (model.copies.size > 0 || model.waiting.size > 0) continue;

@@ -54,6 +54,9 @@ export interface Faults {
   run?(device: string, model: string): 'ok' | 'retry' | 'fail';
 }
 
+/** No script of these tests needs as many instants. */
+const MOST_STEPS = 5000;
+
 type Entry = { readonly atMs: number; readonly order: number; readonly act: () => void };
 
 /** Completions come before everything else of the same instant; what the test schedules comes in its own order. */
@@ -129,7 +132,8 @@ export class VirtualMachine {
   /** Until nothing is left to happen; `open` requests that remain are the test's to judge. */
   run(untilMs = Infinity): void {
     this.#script.sort((a, b) => a.atMs - b.atMs || a.order - b.order);
-    for (;;) {
+    for (let steps = 0; ; steps++) {
+      assert.ok(steps < MOST_STEPS, 'it goes on and on');
       this.#carryOut();
       const nextMs = Math.min(
         this.#completions[0]?.atMs ?? Infinity,

@@ -106,6 +106,8 @@ class Locality implements PolicyInstance {
       this.#dispatch(model);
       if (model.waiting.size > 0) this.#outlook.expect(model);
     }
+    const isBarring = this.#barredDevices.size > 0 || this.#barredModels.size > 0;
+    this.#worth.urgent = isBarring ? (this.#limits.top() ?? null) : null;
     this.#loads.start(models, this.#devices);
     this.#freed.clear();
     this.#touched.clear();

@@ -31,6 +31,8 @@ export class Worth {
   readonly #byValue: boolean;
   readonly #utilization: { atMs: number; value: number }[] = [];
   readonly #busy: { atMs: number; copies: number; value: number }[] = [];
+  /** The model whose oldest request may not be overtaken any more while others could run: it gets room anywhere. */
+  urgent: ModelState | null = null;
   #meanUtilization = LEAST_UTILIZATION;
 
   /** `byValue` false: victims are the least recently used, whatever they are worth. */
@@ -101,7 +103,8 @@ export class Worth {
     if (missing <= 0) return NOTHING_LOST;
     const offers: { copy: Copy; lossRate: number; lossMs: number; density: number }[] = [];
     for (const copy of device.copies.values()) {
-      if (!copy.evictable || copy.loadedFor?.state === 'waiting') continue;
+      // What was just loaded for someone stays until they ran, unless others must not run before this model does.
+      if (!copy.evictable || (copy.loadedFor?.state === 'waiting' && model !== this.urgent)) continue;
       const lossRate = this.loss(copy);
       const lossMs = this.#queueLossMs(copy);
       offers.push({ copy, lossRate, lossMs, density: (lossRate * horizonMs + lossMs) / copy.bytes });
