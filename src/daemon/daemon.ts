@@ -75,6 +75,8 @@ export const DEFAULT_POLICY = 'locality';
 const QUEUE_REQUESTS = 10_000;
 const QUEUE_BYTES = 2e9;
 const MEASURE_EVERY_MS = 5_000;
+/** The longest a deployment waits for the models of the new version to be resident. */
+const WARM_UP_MS = 30_000;
 
 /** Starts a daemon; resolves once it listens and every device was asked to start. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
@@ -194,6 +196,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
       ),
     installDependencies,
     largestDevice,
+    warm: (models, replaced) => warmUp(dispatcher, models, replaced),
     url: () => url,
     onChange: (name, changed, change) => {
       log.info({ function: name, version: changed, change }, 'function changed');
@@ -298,6 +301,14 @@ async function startDevices(
   const failures = outcomes.filter((outcome) => outcome.status === 'rejected');
   for (const failure of failures) log.error({ error: String(failure.reason) }, 'a device did not start');
   if (failures.length === devices.length) throw toGpufaasError(failures[0]!.reason);
+}
+
+/** Loads models that are to take the place of resident ones; what can't be loaded now is loaded when it is called. */
+async function warmUp(dispatcher: Dispatcher, models: readonly string[], replaced: readonly string[]): Promise<void> {
+  const resident = new Set(dispatcher.view().devices.flatMap((device) => device.resident.map(({ model }) => model)));
+  if (!replaced.some((model) => resident.has(model))) return;
+  const missing = models.filter((model) => !resident.has(model));
+  await Promise.all(missing.map((model) => dispatcher.load(model, null, WARM_UP_MS).catch(() => undefined)));
 }
 
 async function listen(gateway: Awaited<ReturnType<typeof createGateway>>, host: string, port: number): Promise<string> {

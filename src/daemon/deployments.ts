@@ -35,6 +35,8 @@ export interface DeploymentsOptions {
   readonly installDependencies: (folder: string, signal: AbortSignal) => Promise<boolean>;
   /** The memory of the largest device, in bytes. */
   readonly largestDevice: () => number;
+  /** Makes models resident that take the place of others, if those are resident; never fails. */
+  readonly warm: (models: readonly string[], replaced: readonly string[]) => Promise<void>;
   readonly url: () => string;
   readonly onChange: (name: string, version: number, change: 'deployed' | 'removed' | 'rolled-back') => void;
   /** A problem that does not concern the caller. */
@@ -90,8 +92,17 @@ export class Deployments {
       }
       if (row.version === serving) return { name, version: serving };
       const candidate = await this.#start({ ...row, folder: this.folderOf(name, row.version) });
-      store.serve(name, row.version);
-      this.#replace(candidate);
+      const dismiss = catalog.introduce(candidate);
+      try {
+        await this.#warm(candidate);
+        store.serve(name, row.version);
+        this.#replace(candidate);
+      } catch (error) {
+        await candidate.process?.stop();
+        throw error;
+      } finally {
+        dismiss();
+      }
       onChange(name, row.version, 'rolled-back');
       return { name, version: row.version };
     });
@@ -183,12 +194,16 @@ export class Deployments {
       createdAtMs: clock.wall(),
     };
     let candidate: Serving | null = null;
+    let dismiss = (): void => undefined;
     try {
       await mkdir(join(folder, '..'), { recursive: true, mode: 0o700 });
       await rm(folder, { recursive: true, force: true });
       await rename(upload, folder);
       if (manifest.handler !== null) report({ type: 'step', step: 'handler', message: `Starting ${manifest.handler}` });
       candidate = await this.#start(version);
+      // Until it serves, the scheduler would not know its models, and forget them after the smoke test.
+      dismiss = catalog.introduce(candidate);
+      await this.#warm(candidate);
       const smoke = await smokeTest(candidate, this.#options, report, signal);
       if (signal.aborted) throw new GpufaasError('CANCELLED', 'The deployment was given up.');
       store.publish(version);
@@ -208,7 +223,15 @@ export class Deployments {
         await rm(folder, { recursive: true, force: true });
       }
       throw error;
+    } finally {
+      dismiss();
     }
+  }
+
+  /** Nobody should wait for a load because of a new version: it takes over as warm as the old one is. */
+  async #warm(candidate: Serving): Promise<void> {
+    const previous = this.#options.catalog.get(candidate.version.name);
+    if (previous !== undefined) await this.#options.warm(keysOf(candidate), keysOf(previous));
   }
 
   /** A version ready to serve: its handler's process is up. */
@@ -335,6 +358,10 @@ function warnAboutBatching(models: Readonly<Record<string, Model>>, report: (ste
     const message = `Batching is off for the model "${name}": it needs a free first dimension and fixed ones after it.`;
     report({ type: 'step', step: 'warning', message });
   }
+}
+
+function keysOf(serving: Serving): string[] {
+  return Array.from(serving.models.values(), (model) => model.key);
 }
 
 async function emptyFolder(folder: string): Promise<void> {
