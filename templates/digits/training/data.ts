@@ -50,7 +50,7 @@ export function drawExample(families: readonly (readonly DigitFont[])[], random:
   }
 }
 
-export function typeset(label: number, families: readonly (readonly DigitFont[])[], random: Random): Shape {
+function typeset(label: number, families: readonly (readonly DigitFont[])[], random: Random): Shape {
   const fonts = families[randomInteger(random, families.length)]!;
   const font = fonts[randomInteger(random, fonts.length)]!;
   // A third stays as it was designed, as most digits on screens are.
