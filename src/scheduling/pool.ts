@@ -49,6 +49,8 @@ export class Pool {
   loadsUnderWay = 0;
   /** Goes up when a model that fitted nowhere may fit now, or the other way round. */
   capacityVersion = 0;
+  /** Devices that were found to hold more than they have: something has to go. */
+  readonly overfull: DeviceState[] = [];
   /** The policy's own books; set once by the core. */
   watcher: PoolWatcher = {};
 

@@ -57,6 +57,7 @@ export function loadFinished(pool: Pool, id: DeviceId, model: ModelId, memoryByt
   copy.state = 'ready';
   copy.loadedAtMs = pool.nowMs;
   if (memoryBytes !== undefined && memoryBytes !== copy.bytes) pool.residency.resize(copy, memoryBytes);
+  if (device.freeBytes < 0) pool.overfull.push(device);
   if (load.waiting.length > 0) device.loaded = load;
   else pool.residency.release(copy, pool.nowMs);
   pool.settle(device);

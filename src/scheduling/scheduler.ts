@@ -96,6 +96,7 @@ class Scheduler implements SchedulingCore {
     pool.nowMs = nowMs;
     this.#intake.expire();
     pool.residency.evictUnwanted();
+    for (const device of pool.overfull.splice(0)) pool.residency.makeRoom(device, 0);
     pool.serveBound();
     this.#wishes.fulfil();
     // A rejection may be what others waited for.

@@ -250,12 +250,19 @@ export class Loads {
     this.#nextReplicaMs = nowMs + (tried === undefined ? 0 : tried.loadMs / Math.max(1, devices));
   }
 
+  /** One more copy would go by its keep-alive before anyone used it. */
+  #wouldExpire(model: ModelState): boolean {
+    if (model.keepAliveMs === undefined) return false;
+    return this.#popularity.rate(model) * model.keepAliveMs < model.copies.size + 1;
+  }
+
   #mostWanting(): ModelState | undefined {
     const { replicaHorizon, replicaCost } = this.#tuning;
     let most: ModelState | undefined;
     let mostGain = 0;
     for (const model of this.#recent) {
       if (model.copies.size === 0 || model.barred || model.removed) continue;
+      if (this.#wouldExpire(model)) continue;
       if ((this.#notBeforeMs[model.index] ?? 0) > this.#pool.nowMs) continue;
       const gain = this.#worth.likelyGain(model);
       if (gain > mostGain && replicaHorizon * gain > replicaCost) {

@@ -60,10 +60,10 @@ class Locality implements PolicyInstance {
   readonly #gathering = new Map<ModelState, number>();
   /** Waiting models by the arrival after which nothing may overtake their head. */
   readonly #limits = new IndexedHeap<ModelState>(SLOT.second, (a, b) => a.overtakeEndMs < b.overtakeEndMs);
-  /** Whom the limit kept from running, at which limit. */
+  /** Whom the limit kept from running, and the least limit at which. */
   readonly #barredDevices = new Set<DeviceState>();
   readonly #barredModels = new Set<ModelState>();
-  #barredAtMs = -Infinity;
+  #barredAtMs = Infinity;
   /** Models whose limit is suspended: what they wait for is overdue. */
   readonly #stuck = new Set<ModelState>();
   /** A device that starts nothing until a large model, overtaken long, fits on it. */
@@ -314,7 +314,7 @@ class Locality implements PolicyInstance {
     if (!this.#switches.fairness) return false;
     const endMs = this.#limits.top()?.overtakeEndMs ?? Infinity;
     if (request.arrivedAtMs <= endMs || request.arrivedAtMs <= this.#limitMs()) return false;
-    this.#barredAtMs = this.#limitMs();
+    this.#barredAtMs = Math.min(this.#barredAtMs, this.#limitMs());
     return true;
   }
 
@@ -339,6 +339,7 @@ class Locality implements PolicyInstance {
     for (const model of this.#barredModels) this.#touched.add(model);
     this.#barredDevices.clear();
     this.#barredModels.clear();
+    this.#barredAtMs = Infinity;
   }
 
   #setLimit(model: ModelState): void {

@@ -1,0 +1,231 @@
+import { describe, expect, it } from 'vitest';
+import { createScheduler } from '../../../src/scheduling/scheduler.ts';
+import type { ModelSpec, SchedulerAction, SchedulerOptions, SchedulingCore } from '../../../src/scheduling/types.ts';
+
+const A: ModelSpec = { id: 'a', memoryBytes: 6, loadMs: 10, runMs: 5 };
+const B: ModelSpec = { id: 'b', memoryBytes: 6, loadMs: 10, runMs: 5 };
+
+function coreOf(options: Partial<SchedulerOptions> = {}, models: readonly ModelSpec[] = [A, B]): SchedulingCore {
+  const core = createScheduler({ policy: 'lalbo3', ...options });
+  for (const model of models) core.apply(0, { type: 'model-added', model });
+  core.apply(0, { type: 'device-added', device: { id: 'd', memoryBytes: 10, overlap: false } });
+  return core;
+}
+
+function submit(core: SchedulingCore, nowMs: number, id: number, model: string, more: object = {}): void {
+  core.apply(nowMs, { type: 'submitted', request: { id, model, arrivedAtMs: nowMs, bytes: 10, ...more } });
+}
+
+const brief = (actions: readonly SchedulerAction[]): readonly string[] =>
+  actions.map((action) =>
+    action.type === 'reject'
+      ? `reject ${action.request} ${action.code}`
+      : `${action.type} ${action.model}${action.type === 'run' ? ` ${action.requests.join('+')} ${action.cache}` : ''}`,
+  );
+
+describe('the queue', () => {
+  it('refuses what exceeds its bounds in requests or bytes, but not the later runs of an invocation', () => {
+    const core = coreOf({ maxQueuedRequests: 2, maxQueuedBytes: 1000 });
+    submit(core, 0, 0, 'a');
+    submit(core, 0, 1, 'a');
+    submit(core, 0, 2, 'a');
+    submit(core, 0, 3, 'a', { admitted: true });
+    const refusals = core.decide(0).filter((action) => action.type === 'reject');
+    expect(brief(refusals)).toEqual(['reject 2 QUEUE_FULL']);
+    expect(refusals[0]).toMatchObject({ retryAfterMs: 10 });
+    const narrow = coreOf({ maxQueuedBytes: 15 });
+    submit(narrow, 0, 0, 'a');
+    submit(narrow, 0, 1, 'a');
+    expect(brief(narrow.decide(0))).toEqual(['reject 1 QUEUE_FULL', 'load a']);
+  });
+
+  it('goes by the arrival of the invocation, not of the request', () => {
+    const core = coreOf({ policy: 'lalb' });
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    submit(core, 1, 1, 'a');
+    submit(core, 2, 2, 'a', { arrivedAtMs: 0 });
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    expect(brief(core.decide(10))).toEqual(['run a 0 miss']);
+    core.apply(15, { type: 'run-finished', device: 'd', run: 0 });
+    expect(brief(core.decide(15))).toEqual(['run a 2 hit']);
+  });
+
+  it('says why it can never serve a request', () => {
+    const core = coreOf({}, [A, { ...B, memoryBytes: 11 }]);
+    submit(core, 0, 0, 'unknown');
+    submit(core, 0, 1, 'b');
+    core.apply(0, { type: 'barred', model: 'a', barred: true });
+    submit(core, 0, 2, 'a');
+    expect(brief(core.decide(0))).toEqual([
+      'reject 0 MODEL_NOT_FOUND',
+      'reject 1 DOES_NOT_FIT',
+      'reject 2 QUARANTINED',
+    ]);
+  });
+
+  it('ends what waits for a model that is barred, and lets what runs finish', () => {
+    const core = coreOf();
+    submit(core, 0, 0, 'a');
+    submit(core, 0, 1, 'a');
+    core.decide(0);
+    core.apply(1, { type: 'barred', model: 'a', barred: true });
+    expect(brief(core.decide(1))).toEqual(['reject 1 QUARANTINED']);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    expect(brief(core.decide(10))).toEqual(['run a 0 miss']);
+  });
+
+  it('forgets a request that is cancelled while its load goes on, and keeps the copy', () => {
+    const core = coreOf();
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(1, { type: 'cancelled', request: 0 });
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    expect(core.decide(10)).toEqual([]);
+    expect(core.view()).toMatchObject({ queuedRequests: 0, devices: [{ busy: false, resident: [{ model: 'a' }] }] });
+  });
+
+  it('rejects at the deadline what still waits then', () => {
+    const core = coreOf();
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    submit(core, 1, 1, 'b', { deadlineAtMs: 8 });
+    core.decide(1);
+    expect(core.nextWakeMs()).toBe(8);
+    expect(brief(core.decide(8))).toEqual(['reject 1 DEADLINE']);
+  });
+
+  it('waits for a lost device to come back, but not for ever', () => {
+    const core = coreOf({ deviceGraceMs: 1000 });
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(5, { type: 'device-lost', device: 'd' });
+    expect(core.decide(5)).toEqual([]);
+    expect(core.nextWakeMs()).toBe(1005);
+    expect(brief(core.decide(1005))).toEqual(['reject 0 NO_DEVICE']);
+  });
+});
+
+describe('residency', () => {
+  function withA(options: Partial<SchedulerOptions> = {}, models?: readonly ModelSpec[]): SchedulingCore {
+    const core = coreOf(options, models);
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    core.decide(10);
+    core.apply(15, { type: 'run-finished', device: 'd', run: 0 });
+    core.decide(15);
+    return core;
+  }
+
+  it('evicts before it loads', () => {
+    const core = withA();
+    submit(core, 20, 1, 'b');
+    expect(brief(core.decide(20))).toEqual(['evict a', 'load b']);
+  });
+
+  it('never evicts what is pinned: what then fits nowhere is refused, and the rest goes on', () => {
+    const core = withA();
+    core.apply(16, { type: 'pinned', model: 'a', pinned: true });
+    submit(core, 20, 1, 'b');
+    submit(core, 20, 2, 'a');
+    expect(brief(core.decide(20))).toEqual(['run a 2 hit']);
+    core.apply(25, { type: 'run-finished', device: 'd', run: 1 });
+    expect(brief(core.decide(25))).toEqual(['reject 1 DOES_NOT_FIT']);
+    core.apply(26, { type: 'unload-requested', model: 'a' });
+    expect(core.decide(26)).toEqual([]);
+  });
+
+  it('evicts after the keep-alive, counted from the end of the last use', () => {
+    const core = withA({}, [{ ...A, keepAliveMs: 100 }, B]);
+    expect(core.nextWakeMs()).toBe(115);
+    expect(core.decide(114)).toEqual([]);
+    expect(core.decide(115)).toEqual([{ type: 'evict', device: 'd', model: 'a', reason: 'keep-alive' }]);
+  });
+
+  it('evicts on request as soon as nothing uses the model', () => {
+    const core = withA();
+    submit(core, 20, 1, 'a');
+    core.decide(20);
+    core.apply(21, { type: 'unload-requested', model: 'a' });
+    expect(core.decide(21)).toEqual([]);
+    core.apply(25, { type: 'run-finished', device: 'd', run: 1 });
+    expect(brief(core.decide(25))).toEqual(['evict a']);
+  });
+
+  it('loads on request, once', () => {
+    const core = coreOf();
+    core.apply(0, { type: 'load-requested', model: 'a' });
+    core.apply(0, { type: 'load-requested', model: 'a' });
+    expect(brief(core.decide(0))).toEqual(['load a']);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    expect(core.decide(10)).toEqual([]);
+  });
+
+  it('takes over measured sizes and makes room if that was too much', () => {
+    const core = coreOf({}, [
+      { ...A, memoryBytes: 4 },
+      { ...B, memoryBytes: 4 },
+    ]);
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a', memoryBytes: 5 });
+    core.decide(10);
+    core.apply(15, { type: 'run-finished', device: 'd', run: 0 });
+    submit(core, 15, 1, 'b');
+    core.decide(15);
+    core.apply(25, { type: 'load-finished', device: 'd', model: 'b', memoryBytes: 7 });
+    expect(brief(core.decide(25))).toEqual(['evict a', 'run b 1 miss']);
+    expect(core.view().devices[0]).toMatchObject({ usedBytes: 7 });
+  });
+
+  it('drops a removed model once nobody uses it or waits for it', () => {
+    const core = withA();
+    core.apply(16, { type: 'model-removed', model: 'a' });
+    expect(core.decide(16)).toEqual([{ type: 'evict', device: 'd', model: 'a', reason: 'removed' }]);
+    submit(core, 17, 1, 'a');
+    expect(brief(core.decide(17))).toEqual(['reject 1 MODEL_NOT_FOUND']);
+  });
+
+  it('says what it knew when it decided, if asked to', () => {
+    const core = coreOf({ explain: true });
+    submit(core, 0, 0, 'a');
+    expect(core.decide(0)).toMatchObject([
+      {
+        type: 'load',
+        decision: {
+          reason: 'miss-most-free',
+          considered: [{ device: 'd', resident: false, busy: false, freeBytes: 10, estimateMs: 15 }],
+        },
+      },
+    ]);
+  });
+});
+
+describe('failures', () => {
+  it('return the requests to their old places', () => {
+    const core = coreOf({ policy: 'lalb' });
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    submit(core, 1, 1, 'a');
+    core.apply(10, { type: 'load-failed', device: 'd', model: 'a', retry: true });
+    expect(core.decide(10)).toMatchObject([{ type: 'load', request: 0 }]);
+    core.apply(20, { type: 'load-finished', device: 'd', model: 'a' });
+    core.decide(20);
+    core.apply(22, { type: 'run-failed', device: 'd', run: 0, retry: true });
+    expect(brief(core.decide(22))).toEqual(['run a 0 hit']);
+    core.apply(23, { type: 'device-lost', device: 'd' });
+    core.apply(30, { type: 'device-added', device: { id: 'd', memoryBytes: 10, overlap: false } });
+    expect(core.decide(30)).toMatchObject([{ type: 'load', request: 0 }]);
+  });
+
+  it('leave to the driver what is not to be tried again', () => {
+    const core = coreOf();
+    submit(core, 0, 0, 'a');
+    submit(core, 0, 1, 'a');
+    core.decide(0);
+    core.apply(10, { type: 'load-failed', device: 'd', model: 'a', retry: false });
+    expect(core.decide(10)).toMatchObject([{ type: 'load', request: 1 }]);
+    expect(core.view().queuedRequests).toBe(1);
+  });
+});
