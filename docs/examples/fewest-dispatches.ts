@@ -1,5 +1,5 @@
-// A small policy of one's own: each waiting request runs where its model is; if nobody holds it, the device that did the
-// least so far loads it. For `gpufaas bench --policy lalbo3,./docs/examples/fewest-dispatches.ts`.
+// A small policy of one's own: each waiting request runs where its model is, or waits if that will soon be free; else the
+// idle device that did the least so far loads it. For `gpufaas bench --policy lalbo3,./docs/examples/fewest-dispatches.ts`.
 
 import type { Policy } from '../../src/scheduling/policy.ts';
 
@@ -12,6 +12,12 @@ const fewestDispatches: Policy = {
         const copy = pool.residency.freeCopy(model);
         if (copy !== undefined) {
           pool.dispatch(head, copy.device, 'hit-idle');
+          continue;
+        }
+        // A copy that is soon free is worth waiting for; the requests behind need not wait as well.
+        const soonest = pool.residency.firstFreeCopy(model);
+        if (soonest !== undefined && soonest.device.freeAtMs - pool.nowMs < model.loadMs) {
+          pool.setAside(model);
           continue;
         }
         const able = pool.devices.filter((device) => device.present && device.idle && pool.canServe(device, model));
