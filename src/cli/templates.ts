@@ -1,6 +1,6 @@
 // The templates of the package, and how one becomes a function of the user's own.
 
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GpufaasError } from '../errors.ts';
@@ -69,6 +69,20 @@ export function scaffold(template: Template, folder: string, name: string): stri
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
     .toSorted();
+}
+
+/**
+ * Lets editors and the function's own tests find `gpufaas` in the folder, with no network: a link to the package that is
+ * running. False where the file system has no links.
+ */
+export function linkPackage(folder: string): boolean {
+  try {
+    mkdirSync(join(folder, 'node_modules'), { recursive: true });
+    symlinkSync(fileURLToPath(new URL('../../', import.meta.url)), join(folder, 'node_modules', 'gpufaas'), 'junction');
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The sample of a scaffolded function, relative to its folder, or null. */
