@@ -87,7 +87,7 @@ function watchRate(limits: BodyLimits, receivedBytes: () => number, fail: () => 
 export function linger(raw: IncomingMessage): void {
   if (raw.complete || raw.destroyed) return;
   let dropped = 0;
-  const cut = (): void => void raw.socket.destroy();
+  const cut = (): void => void raw.destroy();
   const timer = setTimeout(cut, LINGER_MS);
   timer.unref();
   raw.on('data', (chunk: Buffer) => {
