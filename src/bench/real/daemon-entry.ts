@@ -1,6 +1,7 @@
 // A real daemon in a process of its own for a bench: told by its parent what to be, gone when its parent is. Everything is
 // as in `gpufaas serve` but for the models' profiles, which the bench brings, and the clock, which may run faster.
 
+import { rmSync } from 'node:fs';
 import { systemClock } from '../../clock.ts';
 import type { Clock } from '../../clock.ts';
 import { startDaemon } from '../../daemon/daemon.ts';
@@ -69,7 +70,11 @@ async function run(order: DaemonOrder): Promise<void> {
     },
   });
   const end = (): void => {
-    void daemon.close(0).finally(() => process.exit(0));
+    void daemon.close(0).finally(() => {
+      // The parent does this too, unless it was killed.
+      rmSync(order.home, { recursive: true, force: true });
+      process.exit(0);
+    });
   };
   process.once('disconnect', end);
   tell({ type: 'ready', url: daemon.url });
