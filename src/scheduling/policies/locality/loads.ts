@@ -17,6 +17,8 @@ import type { Room, Worth } from './worth.ts';
 /** At most so many models that could not be placed are tried per decision, so many replicas started. */
 const MOST_FAILURES = 4;
 const MOST_REPLICAS = 3;
+/** Of more devices than the sample, so many are looked at: a few random choices are nearly as good as all. */
+const FEW_OF_MANY = 5;
 const MOST_PATIENCE = 16;
 /** Waiting models looked at per decision beside those whose queue changed: in turn, because time alone changes little. */
 const LOOKED_AT_IN_TURN = 4;
@@ -143,6 +145,7 @@ export class Loads {
     const { loadMs, runMs } = model;
     const { nowMs } = this.#pool;
     const isHeld = model.copies.size > 0;
+    const queued = model.waiting.size;
     const before = this.#outlook.waits(model, Infinity, loadMs);
     // A load ends no sooner than the last of the queue would start anyway.
     if (isHeld && before.lastMs <= loadMs) return null;
@@ -150,7 +153,9 @@ export class Loads {
     return this.#choose(model, horizonMs, least, (device, room) => {
       const freeAtMs = this.#outlook.deviceFreeAt(device) + device.expectedMs;
       const readyAtMs = device.overlap ? Math.max(nowMs + loadMs, freeAtMs) : freeAtMs + loadMs;
-      const savedMs = before.sumMs - this.#outlook.waits(model, readyAtMs, loadMs).sumMs;
+      const savedMs = isHeld
+        ? before.sumMs - this.#outlook.waits(model, readyAtMs, loadMs).sumMs
+        : queued * (loadMs - (readyAtMs - nowMs) - ((queued - 1) * runMs) / 2);
       if (isHeld && savedMs <= 0) return -Infinity;
       const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
       const crowding = spread * runMs * this.#worth.utilizationWithout(device, model);
@@ -183,7 +188,7 @@ export class Loads {
       for (let at = this.loadable.next(0); at >= 0; at = this.loadable.next(at + 1)) consider(this.#pool.devices[at]!);
       return best;
     }
-    for (let seen = 0; seen < sample / 2; seen++) {
+    for (let seen = 0; seen < FEW_OF_MANY; seen++) {
       let at = this.loadable.next(this.#cursor);
       if (at < 0) at = this.loadable.next(0);
       this.#cursor = at + 1;
