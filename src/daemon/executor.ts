@@ -4,7 +4,7 @@
 import type { Clock } from '../clock.ts';
 import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
-import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
+import type { Decision, SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
@@ -23,6 +23,8 @@ interface Load {
   lastUsedAtMs: number;
   /** What the load took, until its first run has shown the rest of its price. */
   unpaidMs: number | null;
+  /** Why it was loaded here, with what spoke for and against each device at that moment. */
+  readonly decision: Decision | null;
 }
 
 /** One device with what is under way on it. */
@@ -149,7 +151,13 @@ export class Executor {
       this.#apply({ type: 'load-failed', device, model, retry: false });
       return;
     }
-    const load: Load = { startedAtMs: now, endedAtMs: null, lastUsedAtMs: now, unpaidMs: null };
+    const load: Load = {
+      startedAtMs: now,
+      endedAtMs: null,
+      lastUsedAtMs: now,
+      unpaidMs: null,
+      decision: action.decision ?? null,
+    };
     const falseMiss = this.#residentElsewhere(model, device);
     slot.loads.set(model, load);
     const loaded =
@@ -266,14 +274,16 @@ export class Executor {
       load === undefined
         ? 0
         : Math.max(0, Math.min(load.endedAtMs ?? startedAtMs, startedAtMs) - Math.max(load.startedAtMs, submittedAtMs));
+    const isMiss = action.cache === 'miss' || loadMs > 0;
     const result: InferenceResult = {
       outputs,
       device: action.device,
-      cache: action.cache === 'miss' || loadMs > 0 ? 'miss' : 'hit',
+      cache: isMiss ? 'miss' : 'hit',
       queueMs: Math.max(0, startedAtMs - submittedAtMs - loadMs),
       loadMs,
       runMs: this.#clock.now() - startedAtMs,
-      decision: action.decision ?? null,
+      // What waited for a load runs where it does because of the load: by the time of the run the device holds the model.
+      decision: (isMiss ? load?.decision : null) ?? action.decision ?? null,
     };
     this.#pending.answer(pending, result);
   }

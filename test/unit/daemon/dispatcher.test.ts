@@ -309,3 +309,18 @@ describe('the dispatcher', () => {
     expect(runners[0]!.asked).toEqual(['load a', 'run a', 'evict a']);
   });
 });
+
+it('explains a miss by the load that it waited for, not by the run that followed', async () => {
+  const { dispatcher, runners, addModel } = setUp(2, { policy: 'locality', explain: true });
+  addModel('a');
+  const answer = dispatcher.infer(request('a'), never);
+  await settle();
+  const runner = runners.find(({ asked }) => asked.length > 0)!;
+  runner.finishLoad();
+  await settle();
+  runner.finishRun();
+  const { cache, decision } = await answer;
+  expect(cache).toBe('miss');
+  expect(decision?.reason).not.toMatch(/^hit/);
+  expect(decision?.considered.every((candidate) => !candidate.resident)).toBe(true);
+});
