@@ -1,73 +1,66 @@
-// Tells when what was packed has changed. Editors save in several steps, so a change is told once all has been quiet.
+// Tells when what was packed has changed, by looking at it again and again: a file that an editor renames over another is
+// lost to the system's own notices. Editors save in several steps, so a change is told once all has been quiet.
 
-import { watch } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readIgnoreRules, type Ignores } from './ignore-rules.ts';
+import { readIgnoreRules } from './ignore-rules.ts';
 import type { Package } from './pack.ts';
 
+const LOOK_EVERY_MS = 400;
 const QUIET_MS = 80;
+/** Looking at a very large folder takes at most this share of the time. */
+const LARGEST_SHARE = 0.2;
+/** More than a package may hold. */
+const MAX_ENTRIES = 50_000;
 
 /** Yields at once, then after every change of what would be packed; ends when the signal fires. */
 export async function* watchPackage(packed: Package, signal: AbortSignal): AsyncGenerator<void> {
-  const changes = new Changes();
-  const watching = collect(packed, changes, signal);
-  // Failures are thrown where they are waited for, below.
-  watching.catch(() => changes.note());
+  let known = await look(packed);
   for (;;) {
     yield;
-    await changes.next();
-    while (changes.take() && !signal.aborted) await sleep(QUIET_MS);
-    if (signal.aborted) return;
-    if (changes.ended) return await watching;
-  }
-}
-
-async function collect(packed: Package, changes: Changes, signal: AbortSignal): Promise<void> {
-  // A bare model is itself and its weights; anything may lie beside it.
-  const files = new Set(packed.files.map((file) => file.path));
-  let ignores: Ignores = (path) => !files.has(path);
-  if (packed.kind === 'folder') ignores = await readIgnoreRules(packed.folder);
-  try {
-    const events = watch(packed.folder, { recursive: true, persistent: true, signal });
-    for await (const { filename } of events) {
-      const path = filename?.replaceAll('\\', '/') ?? '';
-      if (path === '' || !ignores(path) || basename(path) === '.gpufaasignore') changes.note();
+    for (let changed = false, waitMs = LOOK_EVERY_MS; ;) {
+      await sleep(waitMs, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      const startedAtMs = performance.now();
+      const now = await look(packed);
+      const tookMs = performance.now() - startedAtMs;
+      const quiet = now === known;
+      if (quiet && changed) break;
+      changed ||= !quiet;
+      known = now;
+      waitMs = Math.max(changed ? QUIET_MS : LOOK_EVERY_MS, tookMs / LARGEST_SHARE);
     }
-  } catch (error) {
-    if (!signal.aborted) throw error;
-  } finally {
-    changes.end();
   }
 }
 
-/** Whether something changed since it was last asked, and a promise for when it does. */
-class Changes {
-  ended = false;
-  #changed = false;
-  #wake: () => void = () => {};
-
-  note(): void {
-    this.#changed = true;
-    this.#wake();
+/** What is there now, as a text to compare: of each file its path, time, size and inode. */
+async function look(packed: Package): Promise<string> {
+  // A bare model is itself and its weights; anything may lie beside it.
+  const paths = packed.kind === 'folder' ? await list(packed.folder) : packed.files.map((file) => file.path);
+  const lines: string[] = [];
+  for (const path of paths) {
+    const found = await stat(join(packed.folder, path), { bigint: true }).catch(() => null);
+    lines.push(found === null ? `${path} gone` : `${path} ${found.mtimeNs} ${found.size} ${found.ino}`);
   }
+  return lines.join('\n');
+}
 
-  end(): void {
-    this.ended = true;
-    this.note();
+/** The files of a folder that the ignore rules leave, and the rules themselves. What goes away meanwhile is left out. */
+async function list(folder: string): Promise<string[]> {
+  const ignores = await readIgnoreRules(folder);
+  const files = ['.gpufaasignore'];
+  const pending = [''];
+  for (let at = pending.pop(); at !== undefined; at = pending.pop()) {
+    const entries = await readdir(join(folder, at), { withFileTypes: true }).catch(() => []);
+    for (const entry of entries) {
+      const path = `${at}${entry.name}`;
+      const isFolder = entry.isDirectory();
+      if (ignores(isFolder ? `${path}/` : path)) continue;
+      if (isFolder) pending.push(`${path}/`);
+      else files.push(path);
+    }
+    if (files.length + pending.length > MAX_ENTRIES) break;
   }
-
-  take(): boolean {
-    const changed = this.#changed;
-    this.#changed = false;
-    return changed;
-  }
-
-  /** Resolves with the next change, or at once if there was one. */
-  next(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = resolve;
-      if (this.#changed) resolve();
-    });
-  }
+  return files.toSorted();
 }
