@@ -18,7 +18,7 @@ export const pullBody = z.object({
   url: z.string().max(4096),
   sha256: z
     .string()
-    .regex(/^[0-9a-f]{64}$/)
+    .regex(/^[0-9a-f]{64}$/, 'not a sha256: 64 hexadecimal digits')
     .optional(),
 });
 const deployQuery = z.object({ note: z.string().max(500).default('') });

@@ -23,6 +23,12 @@ export default class ModelsPull extends BaseCommand {
 
   async run(): Promise<unknown> {
     const { args, flags } = await this.parse(ModelsPull);
+    if (flags.sha256 !== undefined && !/^[0-9a-f]{64}$/.test(flags.sha256)) {
+      const shown = JSON.stringify(flags.sha256.slice(0, 80));
+      throw new GpufaasError('USAGE', `${shown} is not a sha256: 64 hexadecimal digits.`, {
+        suggestions: ['`sha256sum FILE` prints it; without --sha256 any bytes are taken.'],
+      });
+    }
     const client = await this.client();
     for await (const step of client.pullModel(args.url, flags.sha256)) {
       if (step.type === 'step') {

@@ -203,6 +203,12 @@ describe('every other command', () => {
     expect(`${words.stdout}${words.stderr}`).not.toMatch(/undefined|NaN|\[object/);
   });
 
+  it('refuses a sha256 that is none before it asks the daemon', async () => {
+    const { code, stderr } = await run(['models', 'pull', 'https://example.com/m.onnx', '--sha256', 'abc']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('"abc" is not a sha256: 64 hexadecimal digits.');
+  });
+
   it.each(['describe', 'rm', 'load', 'unload', 'pin', 'logs', 'rollback'])(
     '%s exits 3 for an unknown function',
     async (name) => {

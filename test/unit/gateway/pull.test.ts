@@ -34,5 +34,6 @@ describe('pulling a model', () => {
       payload: { url: 'https://e.com/m', sha256: 'x' },
     });
     expect(answer.statusCode).toBe(400);
+    expect(answer.json()).toMatchObject({ detail: 'body: sha256: not a sha256: 64 hexadecimal digits.' });
   });
 });
