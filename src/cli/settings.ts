@@ -1,18 +1,20 @@
 // The settings of the daemon that a user can keep: flag beats environment beats `gpufaas config` beats default.
 
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import * as Flags from '@oclif/core/flags';
 import { GpufaasError } from '../errors.ts';
 import { makeFolder, type Home } from '../home.ts';
 import { nearest } from '../nearest.ts';
 import { parseSize } from '../units.ts';
+import { isDevices, isHost, isPolicy, isPort, POLICY_NAMES } from './setting-checks.ts';
 
 /** One setting: which variable sets it, what it is for, and a check that throws USAGE. */
 interface Setting {
   readonly variable: string | null;
   readonly description: string;
   readonly value: string;
+  /** What the daemon does without it; null: no limit. */
+  readonly fallback: string | null;
   readonly check: (text: string) => void;
 }
 
@@ -22,26 +24,42 @@ export const SETTINGS = {
     variable: 'GPUFAAS_DEVICES',
     value: 'SPEC',
     description: 'devices to use: cpu[:COUNT][@MEMORY], cuda[:INDEX|all][@MEMORY], emulated:COUNT@MEMORY, …, or auto',
-    check: notEmpty,
+    fallback: 'auto',
+    check: isDevices,
   },
   policy: {
     variable: 'GPUFAAS_POLICY',
     value: 'P',
-    description: 'scheduling policy: a name, or the path of a module of your own',
-    check: notEmpty,
+    description: `scheduling policy: ${POLICY_NAMES.join(', ')}`,
+    fallback: 'locality',
+    check: isPolicy,
   },
-  host: { variable: null, value: 'H', description: 'address to listen on (default: loopback only)', check: notEmpty },
-  port: { variable: null, value: 'N', description: 'port to listen on; 0 takes a free one', check: isPort },
+  host: {
+    variable: null,
+    value: 'H',
+    description: 'address to listen on (default: loopback only)',
+    fallback: '127.0.0.1',
+    check: isHost,
+  },
+  port: {
+    variable: null,
+    value: 'N',
+    description: 'port to listen on; 0 takes a free one',
+    fallback: '9420',
+    check: isPort,
+  },
   reserve: {
     variable: null,
     value: 'MEMORY',
     description: 'memory of each GPU to leave to other programs, such as 500MB',
+    fallback: '0MB',
     check: (text) => void parseSize(text),
   },
   'model-quota': {
     variable: null,
     value: 'SIZE',
     description: 'the most the model store may hold, such as 50GB; models that no function uses go first',
+    fallback: null,
     check: (text) => void parseSize(text),
   },
 } as const satisfies Record<string, Setting>;
@@ -93,7 +111,7 @@ export function resolveSettings(
     const { variable, check } = SETTINGS[name];
     const fromEnvironment = variable === null ? undefined : environment[variable];
     if (fromEnvironment) {
-      check(fromEnvironment);
+      naming(`from ${variable}`, () => check(fromEnvironment));
       return { value: fromEnvironment, source: 'environment' };
     }
     const kept = config[name];
@@ -109,6 +127,43 @@ export function resolveSettings(
   };
 }
 
+/** The value in force, the daemon's own included; null where there is no limit. */
+export function effectiveValue(name: SettingName, { value }: SettingValue): string | null {
+  return value ?? SETTINGS[name].fallback;
+}
+
+/** Where a value was kept that a start failed for, and how to be rid of it; the error as it is if a flag said so. */
+export function blameSetting(error: unknown, settings: Readonly<Record<SettingName, SettingValue>>): unknown {
+  if (!(error instanceof GpufaasError) || !['USAGE', 'PORT_TAKEN', 'NO_DEVICE'].includes(error.code)) return error;
+  const aboutDevices = error.code === 'NO_DEVICE' || /^(--devices|CUDA card)/.test(error.message);
+  for (const name of Object.keys(SETTINGS) as SettingName[]) {
+    const { value, source } = settings[name];
+    if (value === null || source === 'flag') continue;
+    const meant = name === 'devices' ? aboutDevices : !aboutDevices && error.message.includes(value);
+    if (meant) return withSource(error, sourceOf(name, source));
+  }
+  return error;
+}
+
+function sourceOf(name: SettingName, source: SettingSource): string {
+  return source === 'environment'
+    ? `from ${SETTINGS[name].variable}`
+    : `from \`gpufaas config\`; \`gpufaas config unset ${name}\``;
+}
+
+function naming(source: string, check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    throw error instanceof GpufaasError ? withSource(error, source) : error;
+  }
+}
+
+function withSource(error: GpufaasError, source: string): GpufaasError {
+  const message = `${error.message.replace(/\.$/, '')} (${source}).`;
+  return new GpufaasError(error.code, message, { cause: error, suggestions: error.suggestions });
+}
+
 /** A setting's name, checked. Throws USAGE with the nearest one. */
 export function settingName(text: string): SettingName {
   if (Object.hasOwn(SETTINGS, text)) return text as SettingName;
@@ -121,8 +176,8 @@ export function settingName(text: string): SettingName {
   });
 }
 
-/** What was kept with `config set`. Throws CONFLICT for a file that is not ours to read. */
-export function readConfig(home: Home): Partial<Record<SettingName, string>> {
+/** What was kept with `config set`, all but one checked. Throws CONFLICT for a file that is not ours to read. */
+export function readConfig(home: Home, unchecked?: SettingName): Partial<Record<SettingName, string>> {
   let text: string;
   try {
     text = readFileSync(home.config, 'utf8');
@@ -135,7 +190,8 @@ export function readConfig(home: Home): Partial<Record<SettingName, string>> {
     for (const [name, value] of Object.entries(JSON.parse(text) as Record<string, unknown>)) {
       if (!Object.hasOwn(SETTINGS, name)) throw new Error(`it names ${name}, which is no setting`);
       if (typeof value !== 'string' && typeof value !== 'number') throw new Error(`${name} is not text`);
-      SETTINGS[name as SettingName].check(String(value));
+      const known = name as SettingName;
+      if (known !== unchecked) naming(sourceOf(known, 'config'), () => SETTINGS[known].check(String(value)));
       kept[name as SettingName] = String(value);
     }
   } catch (error) {
@@ -151,7 +207,7 @@ export function readConfig(home: Home): Partial<Record<SettingName, string>> {
 /** Keeps a setting, or forgets it (null). Throws USAGE for a value that can't be one. */
 export function writeConfig(home: Home, name: SettingName, value: string | null): void {
   if (value !== null) SETTINGS[name].check(value);
-  const { [name]: _, ...others } = readConfig(home);
+  const { [name]: _, ...others } = readConfig(home, name);
   const kept = value === null ? others : { ...others, [name]: value };
   makeFolder(home.root);
   // By rename, so that a daemon that starts meanwhile reads the old file or the new one.
@@ -162,23 +218,4 @@ export function writeConfig(home: Home, name: SettingName, value: string | null)
   } finally {
     rmSync(draft, { force: true });
   }
-}
-
-/** The path of a policy module made independent of the working folder; a name stays as it is. */
-export function absolutePolicy(policy: string): string {
-  return /[/\\]|\.[cm]?[jt]s$/.test(policy) ? resolve(policy) : policy;
-}
-
-function notEmpty(text: string): void {
-  if (text.trim() === '')
-    throw new GpufaasError('USAGE', "A setting can't be empty.", {
-      suggestions: ['`gpufaas config unset NAME` goes back to the default.'],
-    });
-}
-
-function isPort(text: string): void {
-  if (/^\d{1,5}$/.test(text) && Number(text) <= 65_535) return;
-  throw new GpufaasError('USAGE', `${JSON.stringify(text.slice(0, 40))} is not a port.`, {
-    suggestions: ['Ports are whole numbers up to 65535; 0 takes a free one.'],
-  });
 }

@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
 import { describeFailure } from '../cli/failure.ts';
-import { resolveSettings, settingFlags } from '../cli/settings.ts';
+import { blameSetting, resolveSettings, settingFlags } from '../cli/settings.ts';
 import type { StartFailure } from '../client/start.ts';
 import type { Daemon } from '../daemon/daemon.ts';
 import { parseDuration, parseSize } from '../units.ts';
@@ -50,7 +50,8 @@ export default class Serve extends BaseCommand {
       this.#announce(daemon);
       stop.onFirst(() => void daemon.close(drainMs));
       await daemon.closed;
-    } catch (error) {
+    } catch (thrown) {
+      const error = blameSetting(thrown, settings);
       reportToStarter(error);
       throw error;
     } finally {

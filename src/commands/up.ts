@@ -1,7 +1,7 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
 import { renderStatus } from '../cli/render/status.ts';
-import { absolutePolicy, resolveSettings, settingFlags } from '../cli/settings.ts';
+import { resolveSettings, settingFlags } from '../cli/settings.ts';
 import { GpufaasClient } from '../client/client.ts';
 import { startInBackground } from '../client/start.ts';
 import { parseDuration } from '../units.ts';
@@ -48,7 +48,6 @@ export default class Up extends BaseCommand {
 function serveFlags(flags: Readonly<Record<string, unknown>>): string[] {
   return Object.keys(settingFlags).flatMap((name) => {
     const value = flags[name];
-    if (typeof value !== 'string') return [];
-    return [`--${name}`, name === 'policy' ? absolutePolicy(value) : value];
+    return typeof value === 'string' ? [`--${name}`, value] : [];
   });
 }

@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand } from '../../cli/base-command.ts';
-import { resolveSettings, settingName } from '../../cli/settings.ts';
+import { effectiveValue, resolveSettings, settingName } from '../../cli/settings.ts';
 
 export default class ConfigGet extends BaseCommand {
   static override summary = 'Print the value of a setting in force';
@@ -12,9 +12,10 @@ export default class ConfigGet extends BaseCommand {
   async run(): Promise<unknown> {
     const { args } = await this.parse(ConfigGet);
     const name = settingName(args.name);
-    const { value, source } = resolveSettings({}, this.home)[name];
-    if (value === null) this.note(`${name} is not set: the daemon's default is used.`);
+    const setting = resolveSettings({}, this.home)[name];
+    const value = effectiveValue(name, setting);
+    if (value === null) this.note(`${name} is not set: there is no limit.`);
     else this.print(value);
-    return { name, value, source };
+    return { name, value, source: setting.source };
   }
 }

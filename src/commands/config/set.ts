@@ -1,6 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand } from '../../cli/base-command.ts';
-import { absolutePolicy, resolveSettings, settingName, writeConfig } from '../../cli/settings.ts';
+import { resolveSettings, settingName, writeConfig } from '../../cli/settings.ts';
 
 export default class ConfigSet extends BaseCommand {
   static override summary = 'Keep a setting for every start of the daemon';
@@ -16,7 +16,7 @@ export default class ConfigSet extends BaseCommand {
   async run(): Promise<unknown> {
     const { args } = await this.parse(ConfigSet);
     const name = settingName(args.name);
-    const value = name === 'policy' ? absolutePolicy(args.value) : args.value;
+    const { value } = args;
     writeConfig(this.home, name, value);
     const inForce = resolveSettings({}, this.home)[name];
     this.print(`${name} = ${value}`);

@@ -1,9 +1,20 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { absolutePolicy, readConfig, resolveSettings, settingName, writeConfig } from '../../../src/cli/settings.ts';
+import { POLICY_NAMES } from '../../../src/cli/setting-checks.ts';
+import {
+  blameSetting,
+  effectiveValue,
+  readConfig,
+  resolveSettings,
+  settingName,
+  writeConfig,
+} from '../../../src/cli/settings.ts';
+import { DEFAULT_HOST, DEFAULT_POLICY, DEFAULT_PORT } from '../../../src/daemon/daemon.ts';
+import { GpufaasError } from '../../../src/errors.ts';
 import { resolveHome, type Home } from '../../../src/home.ts';
+import { POLICIES } from '../../../src/scheduling/scheduler.ts';
 
 let home: Home;
 
@@ -36,6 +47,11 @@ describe('settings', () => {
       ['port', '-1'],
       ['reserve', 'much'],
       ['devices', ' '],
+      ['devices', 'foo'],
+      ['policy', 'lbx'],
+      ['policy', './mine.ts'],
+      ['host', 'a b'],
+      ['host', 'localhost:80'],
     ] as const) {
       expect(() => writeConfig(home, name, value)).toThrow(expect.objectContaining({ code: 'USAGE' }));
     }
@@ -58,9 +74,39 @@ describe('settings', () => {
     expect(() => settingName('__proto__')).toThrow(expect.objectContaining({ code: 'USAGE' }));
   });
 
-  it('take a policy with a path as a file, wherever the daemon will run', () => {
-    expect(absolutePolicy('lalbo3')).toBe('lalbo3');
-    expect(absolutePolicy('./mine.ts')).toBe(resolve('mine.ts'));
-    expect(absolutePolicy('mine.js')).toBe(resolve('mine.js'));
+  it('say what is wrong with a value and where it came from', () => {
+    const environment = { GPUFAAS_POLICY: 'lbx' };
+    expect(() => resolveSettings({}, home, environment)).toThrow(/"lbx" \(from GPUFAAS_POLICY\)\.$/);
+    writeFileSync(home.config, '{"host": "a b"}');
+    expect(() => resolveSettings({}, home, {})).toThrow(
+      /"a b" .*\(from `gpufaas config`; `gpufaas config unset host`\)\.$/,
+    );
+    writeConfig(home, 'host', null);
+    expect(readConfig(home)).toEqual({});
+  });
+
+  it('are blamed for a start that fails, if they were kept', () => {
+    writeConfig(home, 'host', '10.254.254.254');
+    writeConfig(home, 'devices', 'cuda:7');
+    const settings = resolveSettings({}, home, {});
+    const unbound = new GpufaasError('USAGE', 'Can not listen on 10.254.254.254:9420 (EADDRNOTAVAIL).');
+    expect(blameSetting(unbound, settings)).toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('(from `gpufaas config`; `gpufaas config unset host`).'),
+    });
+    const absent = new GpufaasError('NO_DEVICE', 'There is no CUDA card 7.');
+    expect(blameSetting(absent, settings)).toMatchObject({ message: expect.stringContaining('config unset devices') });
+    const byFlags = resolveSettings({ host: '10.254.254.254', devices: 'cuda:7' }, home, {});
+    expect(blameSetting(unbound, byFlags)).toBe(unbound);
+    expect(blameSetting(absent, byFlags)).toBe(absent);
+  });
+
+  it('have the defaults of the daemon', () => {
+    const settings = resolveSettings({}, home, {});
+    expect(effectiveValue('policy', settings.policy)).toBe(DEFAULT_POLICY);
+    expect(effectiveValue('host', settings.host)).toBe(DEFAULT_HOST);
+    expect(effectiveValue('port', settings.port)).toBe(String(DEFAULT_PORT));
+    expect(effectiveValue('model-quota', settings['model-quota'])).toBeNull();
+    expect(POLICY_NAMES).toEqual(POLICIES.map((policy) => policy.name));
   });
 });
