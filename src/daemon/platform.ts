@@ -69,6 +69,21 @@ export function createPlatform(parts: PlatformParts): Platform {
     });
   };
 
+  /** What is pinned stays resident: to wait for its eviction would be to wait for ever. */
+  const refuseIfPinned = (key: string): void => {
+    for (const { serving } of catalog.usesOf(key)) {
+      const { name, manifest } = serving.version;
+      if (manifest.keepAliveMs === null) {
+        throw new GpufaasError('CONFLICT', `${name} is pinned: its function.yaml says \`keepAlive: pinned\`.`, {
+          suggestions: ['Take `keepAlive: pinned` out of function.yaml and deploy it again.'],
+        });
+      }
+      if (catalog.isPinned(name)) {
+        throw new GpufaasError('CONFLICT', `${name} is pinned.`, { suggestions: [`gpufaas pin ${name} --off`] });
+      }
+    }
+  };
+
   const plugging = async (id: string, verb: 'plug' | 'unplug') => {
     const { runner } = needDevice(id);
     const act = runner[verb];
@@ -199,8 +214,9 @@ export function createPlatform(parts: PlatformParts): Platform {
       return inventory.ps();
     },
     unload: async (name, target, signal) => {
-      for (const key of targets(name, target))
-        await dispatcher.unload(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
+      const keys = targets(name, target);
+      for (const key of keys) refuseIfPinned(key);
+      for (const key of keys) await dispatcher.unload(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
       return inventory.ps();
     },
     pin: async (name, pinned) => {

@@ -1,0 +1,53 @@
+// Deployments and residency through a real daemon: what a caller is told when something is wrong.
+
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { deployModel } from '../../../bench/deploy.ts';
+import { startDaemon, type Daemon } from '../../../src/daemon/daemon.ts';
+import { GpufaasClient } from '../../../src/client/client.ts';
+import { resolveHome } from '../../../src/home.ts';
+import { tinyModel } from '../../helpers/models.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'gpufaas-deployment-'));
+const home = resolveHome({ GPUFAAS_HOME: join(root, 'home') });
+const MODEL = tinyModel();
+let daemon: Daemon;
+let client: GpufaasClient;
+
+beforeAll(async () => {
+  daemon = await startDaemon({ home, devices: 'emulated:1@1GB', port: 0 });
+  client = new GpufaasClient({ url: daemon.url, token: readFileSync(home.token, 'utf8').trim() });
+}, 60_000);
+afterAll(async () => {
+  await daemon.close();
+  rmSync(root, { recursive: true, force: true });
+}, 60_000);
+
+/** Deploys a folder with these files. */
+function deploy(name: string, files: Readonly<Record<string, string | Uint8Array>>): ReturnType<typeof deployModel> {
+  const folder = join(root, name);
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder);
+  for (const [path, content] of Object.entries(files)) writeFileSync(join(folder, path), content);
+  return deployModel(daemon.url, home, folder);
+}
+
+it('A pinned function is not unloaded, and the caller learns at once why', { timeout: 20_000 }, async () => {
+  await deploy('held', { 'function.yaml': 'name: held\nmodels:\n  m: { path: m.onnx }\n', 'm.onnx': MODEL.bytes });
+  await client.pin('held', true);
+  await expect(client.unload('held')).rejects.toMatchObject({
+    code: 'CONFLICT',
+    message: 'held is pinned.',
+    suggestions: ['gpufaas pin held --off'],
+  });
+  await client.pin('held', false);
+  await client.unload('held');
+  const pinned = 'name: held\nmodels:\n  m: { path: m.onnx }\nkeepAlive: pinned\n';
+  await deploy('held', { 'function.yaml': pinned, 'm.onnx': MODEL.bytes });
+  await expect(client.unload('held')).rejects.toMatchObject({
+    code: 'CONFLICT',
+    message: expect.stringContaining('keepAlive: pinned'),
+  });
+});
