@@ -68,7 +68,11 @@ export class Calls {
 
   /** One inference asked for from outside. */
   async infer(request: InferenceCall, signal: AbortSignal): Promise<InferenceOutcome> {
-    const serving = this.#catalog.need(request.function);
+    return this.inferServing(this.#catalog.need(request.function), request, signal);
+  }
+
+  /** One inference of a given version, serving or not (the smoke test of a deployment). */
+  async inferServing(serving: Serving, request: InferenceCall, signal: AbortSignal): Promise<InferenceOutcome> {
     const call = this.#begin(serving, request);
     let failure: GpufaasError | null = null;
     const limit = this.#limit(signal, serving.version.manifest.timeoutMs, call);

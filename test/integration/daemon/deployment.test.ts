@@ -51,3 +51,29 @@ it('A pinned function is not unloaded, and the caller learns at once why', { tim
     message: expect.stringContaining('keepAlive: pinned'),
   });
 });
+
+const BARE = 'name: bare\nmodels:\n  m: { path: m.onnx }\nsample: sample.json\n';
+
+it('A sample without handler must be there, fit the model, and is then tried', { timeout: 20_000 }, async () => {
+  const sample = (datatype: string) =>
+    JSON.stringify({ inputs: [{ name: 'input', shape: [1, 4], datatype, data: [1, 2, 3, 4] }] });
+  const files = { 'function.yaml': BARE, 'm.onnx': MODEL.bytes };
+  await expect(deploy('bare', files)).rejects.toMatchObject({
+    code: 'BAD_PACKAGE',
+    message: 'The sample sample.json is not in the package.',
+  });
+  await expect(deploy('bare', { ...files, 'sample.json': 'no json' })).rejects.toMatchObject({
+    code: 'DEPLOY_FAILED',
+    message: expect.stringContaining('not valid JSON'),
+  });
+  await expect(deploy('bare', { ...files, 'sample.json': sample('INT64') })).rejects.toMatchObject({
+    code: 'DEPLOY_FAILED',
+    message: expect.stringContaining('"input" must be FP32'),
+  });
+  const { smokeTest } = await deploy('bare', { ...files, 'sample.json': sample('FP32') });
+  expect(smokeTest?.status).toBe(200);
+  expect(JSON.parse(smokeTest!.body)).toMatchObject({
+    model_name: 'bare',
+    outputs: [{ name: 'output', shape: [1, 3] }],
+  });
+});
