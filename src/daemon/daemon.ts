@@ -44,7 +44,7 @@ export interface DaemonOptions {
   readonly reserveBytes?: number;
   readonly policy?: string;
   readonly host?: string;
-  /** 0: any free port. */
+  /** 0: any free port. Absent: the default one, or any if that is taken. */
   readonly port?: number;
   readonly clock?: Clock;
   /** Log to the standard error instead of the home's log file. */
@@ -241,7 +241,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   });
   const gateway = await createGateway(platform, { token, host, log });
   undo.push(() => gateway.close());
-  url = await listen(gateway, host, options.port ?? DEFAULT_PORT);
+  url = await listenSomewhere(gateway, host, options.port, log);
   writeDaemonFile(home, { pid: process.pid, url, version, startedAt: new Date(clock.wall()).toISOString() });
   undo.push(() => rmSync(home.daemonFile, { force: true }));
 
@@ -309,6 +309,22 @@ async function warmUp(dispatcher: Dispatcher, models: readonly string[], replace
   if (!replaced.some((model) => resident.has(model))) return;
   const missing = models.filter((model) => !resident.has(model));
   await Promise.all(missing.map((model) => dispatcher.load(model, null, WARM_UP_MS).catch(() => undefined)));
+}
+
+/** Listens where it was asked to; if no port was asked for and the default one is taken, on a free one. */
+async function listenSomewhere(
+  gateway: Awaited<ReturnType<typeof createGateway>>,
+  host: string,
+  port: number | undefined,
+  log: Log,
+): Promise<string> {
+  try {
+    return await listen(gateway, host, port ?? DEFAULT_PORT);
+  } catch (error) {
+    if (port !== undefined || !(error instanceof GpufaasError) || error.code !== 'PORT_TAKEN') throw error;
+    log.warn({ port: DEFAULT_PORT }, 'the default port is taken: a free one is used instead');
+    return await listen(gateway, host, 0);
+  }
 }
 
 async function listen(gateway: Awaited<ReturnType<typeof createGateway>>, host: string, port: number): Promise<string> {

@@ -84,6 +84,10 @@ async function checkPort(home: Home): Promise<Check> {
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(null)));
   });
   if (problem === null) return ok('port', `${port} on ${host} is free`);
+  if (problem === 'EADDRINUSE' && settings.port.source === 'default') {
+    const advice = 'A free one is used instead; to choose one: `gpufaas config set port N`.';
+    return trouble('port', 'warning', `${port} on ${host} is taken by another program`, advice);
+  }
   const message = problem === 'EADDRINUSE' ? 'is taken by another program' : `can't be listened on (${problem})`;
   const advice = 'Choose another one: `gpufaas config set port N`, or 0 for any.';
   return trouble('port', 'problem', `${port} on ${host} ${message}`, advice);
