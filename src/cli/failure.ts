@@ -15,10 +15,10 @@ export interface Failure {
   readonly thrown: unknown;
 }
 
-/** Describes anything thrown; null if it only wants the process to end (oclif's exit). */
-export function describeFailure(thrown: unknown, argv: readonly string[] = []): Failure | null {
+/** Describes anything thrown by a command (`calls show`, say); null if it only wants the process to end (oclif's exit). */
+export function describeFailure(thrown: unknown, command = ''): Failure | null {
   if (isExit(thrown)) return null;
-  const error = toKnownError(thrown, argv);
+  const error = toKnownError(thrown, command);
   const suggestions = error.suggestions.length > 0 ? error.suggestions : [defaultSuggestion(error)];
   // oclif's parser adds to the message of what a flag's own check throws.
   const message = error.message.replace(/^Parsing --\S+ \n\t/, '').replace(/\nSee more help with --help$/, '');
@@ -43,10 +43,10 @@ function isDebug(environment: NodeJS.ProcessEnv = process.env): boolean {
   return /^(1|true|yes|on)$/i.test(environment['GPUFAAS_DEBUG'] ?? '');
 }
 
-function toKnownError(thrown: unknown, argv: readonly string[]): GpufaasError {
+function toKnownError(thrown: unknown, command: string): GpufaasError {
   if (thrown instanceof GpufaasError) return thrown;
   if (!(thrown instanceof Error)) return new GpufaasError('INTERNAL', String(thrown));
-  if ('oclif' in thrown) return fromParser(thrown as ParserError, argv);
+  if ('oclif' in thrown) return fromParser(thrown as ParserError, command);
   if (thrown.name === 'AbortError') return new GpufaasError('CANCELLED', 'Interrupted.', { cause: thrown });
   return 'syscall' in thrown ? fromSystem(thrown as NodeJS.ErrnoException) : fromBug(thrown);
 }
@@ -58,9 +58,8 @@ interface ParserError extends Error {
   readonly parse?: { readonly input?: { readonly flags?: Readonly<Record<string, unknown>> } };
 }
 
-function fromParser(error: ParserError, argv: readonly string[]): GpufaasError {
-  const words = argv.slice(0, argv.findIndex((word) => word.startsWith('-')) >>> 0);
-  const help = `\`gpufaas ${words[0] ?? ''} --help\` shows how it is used.`.replace('  ', ' ');
+function fromParser(error: ParserError, command: string): GpufaasError {
+  const help = `\`gpufaas ${command} --help\` shows how it is used.`.replace('  ', ' ');
   const usage = (message: string, ...suggestions: string[]) =>
     new GpufaasError('USAGE', message, { cause: error, suggestions: [...suggestions, help] });
   switch (error.constructor.name) {

@@ -24,13 +24,15 @@ export async function runCommandLine(argv: readonly string[]): Promise<never> {
 /** Runs one command, prints what it has to say, and gives the exit code. */
 export async function execute(argv: readonly string[]): Promise<number> {
   const args = withLeadingJsonMoved(argv);
+  let command = '';
   try {
     const config = await loadConfig();
+    command = commandOf(args, config);
     refuseUnknownCommand(args, config);
     await run(args, config);
     return Number(process.exitCode ?? 0);
   } catch (thrown) {
-    const failure = describeFailure(thrown, args);
+    const failure = describeFailure(thrown, command);
     if (failure === null) return Number(process.exitCode ?? 0);
     printFailure(failure, wantsJson(args));
     return failure.exitCode;
@@ -49,6 +51,13 @@ async function loadConfig(): Promise<Config> {
     oclif: { ...packageFile.oclif, commands: './src/commands', helpClass: './src/cli/help' },
   };
   return Config.load({ root, pjson, ignoreManifest: true });
+}
+
+/** The words that name the command: `calls show` of `calls show ID`; empty if none is named. */
+function commandOf(argv: readonly string[], config: Config): string {
+  const words = argv.slice(0, argv.findIndex((word) => word.startsWith('-')) >>> 0);
+  while (words.length > 0 && config.findCommand(words.join(':')) === undefined) words.pop();
+  return words.join(' ');
 }
 
 /** `gpufaas --json ls` means `gpufaas ls --json`. */

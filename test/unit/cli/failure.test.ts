@@ -46,3 +46,17 @@ describe('commands in messages', () => {
     expect(asTyped(text, { npm_command: 'exec' })).toBe('Start it with `npx gpufaas up`.\n  npx gpufaas ps');
   });
 });
+
+describe('an argument that is missing', () => {
+  class RequiredArgsError extends Error {
+    readonly oclif = {};
+    readonly args = [{ name: 'id' }];
+  }
+
+  it('is told with the help of the very command', () => {
+    expect(describeFailure(new RequiredArgsError(), 'calls show')).toMatchObject({
+      message: 'ID is missing.',
+      suggestions: ['`gpufaas calls show --help` shows how it is used.'],
+    });
+  });
+});
