@@ -25,7 +25,7 @@ export default class Autocomplete extends BaseCommand {
     const file = STARTUP_FILES[shell];
     if (file === undefined) {
       throw new GpufaasError('USAGE', `There is no completion for the shell ${JSON.stringify(shell)}.`, {
-        suggestions: [`Say which you use: gpufaas autocomplete ${Object.keys(STARTUP_FILES).join(' | ')}.`],
+        suggestions: [`Say which you use: \`gpufaas autocomplete ${Object.keys(STARTUP_FILES).join(' | ')}\`.`],
       });
     }
     await this.config.runCommand('autocomplete:create');

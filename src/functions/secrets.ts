@@ -60,7 +60,7 @@ export class SecretStore {
     const secrets = this.#read();
     if (!Object.hasOwn(secrets, name) && Object.keys(secrets).length >= MAX_SECRETS) {
       throw new GpufaasError('CONFLICT', `There are ${MAX_SECRETS} secrets already.`, {
-        suggestions: ['Remove some: gpufaas secret rm NAME'],
+        suggestions: ['Remove some: `gpufaas secret rm NAME`'],
       });
     }
     this.#write({ ...secrets, [name]: { value, updatedAtMs: Date.now() } });
@@ -85,7 +85,7 @@ export class SecretStore {
         'DEPLOY_FAILED',
         `The function needs ${missing.length === 1 ? 'a secret that is' : 'secrets that are'} not set: ${missing.join(', ')}.`,
         {
-          suggestions: missing.map((name) => `gpufaas secret set ${name}`),
+          suggestions: missing.map((name) => `\`gpufaas secret set ${name}\``),
         },
       );
     }

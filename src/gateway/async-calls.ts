@@ -114,7 +114,10 @@ export class AsyncCalls {
   cancel(id: string): void {
     const entry = this.#pending.get(id);
     if (entry === undefined) {
-      if (this.#ended.has(id)) throw new GpufaasError('CONFLICT', 'The call has ended already.');
+      if (this.#ended.has(id))
+        throw new GpufaasError('CONFLICT', 'The call has ended already.', {
+          suggestions: [`\`gpufaas calls show ${id}\` has its answer.`],
+        });
       throw new GpufaasError('CALL_NOT_FOUND', 'There is no asynchronous call of this id.');
     }
     entry.gone.abort();

@@ -108,7 +108,7 @@ export function refuseOverrides(parameters: Readonly<Record<string, unknown>>): 
         'BAD_REQUEST',
         `The parameter "${name.slice(0, 20)}" is refused: models come by deploying.`,
         {
-          suggestions: ['Deploy the model with "gpufaas deploy".'],
+          suggestions: ['Deploy the model with `gpufaas deploy`.'],
         },
       );
     }

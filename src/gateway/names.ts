@@ -27,7 +27,7 @@ function functionNotFound(name: string, served: readonly ServedFunction[]): Gpuf
   return new GpufaasError('FUNCTION_NOT_FOUND', `There is no function ${quoted(name)}.`, {
     suggestions: [
       ...(near.length > 0 ? [`Did you mean ${near.slice(0, 3).join(', ')}?`] : []),
-      'See "gpufaas ls", or deploy it with "gpufaas deploy".',
+      'See `gpufaas ls`, or deploy it with `gpufaas deploy`.',
     ],
   });
 }

@@ -50,7 +50,7 @@ export function registerOpenFaas(app: FastifyInstance, context: GatewayContext):
     // Changes nothing, so it tells everybody.
     app[method]('/system/functions', call, () => {
       throw new GpufaasError('NOT_IMPLEMENTED', 'gpufaas runs no container images.', {
-        suggestions: ['Put a function.yaml beside your model and run "gpufaas deploy"; "gpufaas init" makes a start.'],
+        suggestions: ['Put a function.yaml beside your model and run `gpufaas deploy`; `gpufaas init` makes a start.'],
       });
     });
   }

@@ -138,7 +138,7 @@ export class ModelStore {
     if ((await this.#describe(sha256)) === undefined) throw unknownModel(sha256);
     if (usedBy.length > 0) {
       throw new GpufaasError('CONFLICT', `The model ${short(sha256)} is used by ${usedBy.join(', ')}.`, {
-        suggestions: [`Remove the function first: gpufaas rm ${usedBy[0]}`],
+        suggestions: [`Remove the function first: \`gpufaas rm ${usedBy[0]}\``],
       });
     }
     await this.#drop(sha256);
