@@ -10,6 +10,8 @@ import type { Call, GpufaasClient } from '../client/client.ts';
 import { GpufaasError } from '../errors.ts';
 import { parseDuration } from '../units.ts';
 
+const TIMER_SLACK_MS = 5;
+
 export default class Invoke extends BaseCommand {
   static override summary = 'Call a function';
   static override description = [
@@ -33,7 +35,7 @@ export default class Invoke extends BaseCommand {
     fn: Args.string({ description: 'name of the function; FN/PATH calls it with a sub-path', required: true }),
   };
   static override flags = {
-    data: Flags.string({ char: 'd', description: 'send this text', helpValue: 'TEXT', exclusive: ['file'] }),
+    data: Flags.string({ char: 'd', description: 'send this text', helpValue: 'TEXT' }),
     file: Flags.string({ char: 'f', description: 'send this file', helpValue: 'FILE' }),
     header: Flags.string({
       char: 'H',
@@ -51,6 +53,11 @@ export default class Invoke extends BaseCommand {
     const { args, flags } = await this.parse(Invoke);
     const headers = parseHeaders(flags.header ?? []);
     const timeoutMs = parseDuration(flags.timeout);
+    if (flags.data !== undefined && flags.file !== undefined) {
+      throw new GpufaasError('USAGE', 'Give --data or --file, not both.', {
+        suggestions: ['`gpufaas invoke --help` shows how it is used.'],
+      });
+    }
     const { signal } = this;
     const slash = args.fn.indexOf('/');
     const name = slash === -1 ? args.fn : args.fn.slice(0, slash);
@@ -62,8 +69,14 @@ export default class Invoke extends BaseCommand {
       headers: { 'content-type': input.contentType, ...headers },
       timeoutMs,
     };
-    if (flags.async) return await this.#callLater(client, name, call);
-    return await this.#call(client, name, call);
+    const startedAtMs = performance.now();
+    try {
+      return flags.async ? await this.#callLater(client, name, call) : await this.#call(client, name, call);
+    } catch (error) {
+      // The function's own limit, which is shorter, is told by the daemon; timers may be a moment early.
+      const late = performance.now() - startedAtMs > timeoutMs - TIMER_SLACK_MS;
+      throw error instanceof GpufaasError && error.code === 'TIMEOUT' && late ? outOfTime(args.fn, timeoutMs) : error;
+    }
   }
 
   async #callLater(client: GpufaasClient, name: string, call: Call): Promise<unknown> {
@@ -90,6 +103,16 @@ export default class Invoke extends BaseCommand {
     }
     return undefined;
   }
+}
+
+function outOfTime(fn: string, timeoutMs: number): GpufaasError {
+  return new GpufaasError('TIMEOUT', `${fn} did not answer within ${formatSeconds(timeoutMs)} (--timeout).`, {
+    suggestions: ['Give it longer with --timeout, or do not wait: --async. `gpufaas ps` shows what the devices do.'],
+  });
+}
+
+function formatSeconds(ms: number): string {
+  return `${Number((ms / 1000).toFixed(3))} s`;
 }
 
 function parseHeaders(lines: readonly string[]): Record<string, string> {

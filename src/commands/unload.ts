@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
+import type { PsResponse } from '../api/schemas.ts';
 import { BaseCommand } from '../cli/base-command.ts';
 import { renderCache } from '../cli/render/cache.ts';
 
@@ -16,11 +17,19 @@ export default class Unload extends BaseCommand {
   async run(): Promise<unknown> {
     const { args, flags } = await this.parse(Unload);
     const client = await this.client();
+    const wasResident = isResident(await client.ps(), args.fn, flags.device);
     this.progress.show(`Evicting ${args.fn}`);
     const ps = await client.unload(args.fn, flags.device);
     this.progress.clear();
+    if (!wasResident) this.note(`${args.fn} was not resident.`);
     this.print(renderCache(ps, Date.now()));
     this.next(`gpufaas load ${args.fn}`);
     return ps;
   }
+}
+
+function isResident(ps: PsResponse, fn: string, device: string | undefined): boolean {
+  return ps.devices
+    .filter((each) => device === undefined || each.id === device)
+    .some((each) => each.resident.some((model) => model.functions.includes(fn) && model.state !== 'quarantined'));
 }
