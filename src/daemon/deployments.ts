@@ -18,6 +18,7 @@ import type { Model } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
 import { formatSize } from '../units.ts';
 import type { Calls } from './calls.ts';
+import { deployError } from './deploy-error.ts';
 import { servableModels, type ModelIntake } from './model-library.ts';
 import { smokeTest } from './smoke-test.ts';
 import { canBatch, createServing, type Catalog, type Serving } from './catalog.ts';
@@ -222,7 +223,7 @@ export class Deployments {
         await candidate?.process?.stop();
         await rm(folder, { recursive: true, force: true });
       }
-      throw error;
+      throw deployError(error, manifest.name, catalog.get(manifest.name) !== undefined);
     } finally {
       dismiss();
     }

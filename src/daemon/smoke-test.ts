@@ -71,7 +71,7 @@ export async function smokeTest(
     const body = await bodyText(outcome.body);
     if (outcome.status >= 400) {
       throw new GpufaasError('DEPLOY_FAILED', `The smoke test answered ${outcome.status}: ${body.slice(0, 300)}`, {
-        suggestions: ['Mend the handler or the sample; the version that served before still does.'],
+        suggestions: ['Mend the handler or the sample.'],
       });
     }
     return { status: outcome.status, body, totalMs: Math.round(clock.now() - startedMs) };
@@ -80,7 +80,7 @@ export async function smokeTest(
     if (error.code === 'DEPLOY_FAILED' || error.kind === 'capacity' || error.code === 'CANCELLED') throw error;
     throw new GpufaasError('DEPLOY_FAILED', `The smoke test failed: ${error.message}`, {
       cause: error,
-      suggestions: [...error.suggestions, 'The version that served before still does.'],
+      suggestions: error.suggestions,
     });
   }
 }

@@ -100,7 +100,7 @@ export class CallServer {
         }
       });
     } catch (thrown) {
-      const error = handlerError(thrown);
+      const error = handlerError(thrown, folder);
       if (!call.abort.signal.aborted && error.code === 'HANDLER_ERROR') {
         capture.within(callId, () => capture.log.error(readableStack(thrown, folder)));
       }

@@ -79,8 +79,8 @@ function placeOf(stack: string, folder: string): string {
   return '';
 }
 
-/** What a handler threw, as an error to answer with. An error of a run that it did not catch keeps its own code. */
-export function handlerError(thrown: unknown): GpufaasError {
+/** What a handler in `folder` threw, as an error to answer with. An error of a run that it did not catch keeps its code. */
+export function handlerError(thrown: unknown, folder: string): GpufaasError {
   if (thrown instanceof GpufaasError) return thrown;
   if (thrown instanceof DOMException && thrown.name === 'AbortError')
     return new GpufaasError('CANCELLED', thrown.message);
@@ -88,11 +88,12 @@ export function handlerError(thrown: unknown): GpufaasError {
   if (denied) return denied;
   if (thrown instanceof Error) {
     const kind = thrown.name === 'Error' ? '' : `${thrown.name}: `;
-    return new GpufaasError(
-      'HANDLER_ERROR',
-      `The handler threw: ${kind}${oneLine(thrown.message) || 'an error without a message'}`,
-      LOGS,
-    );
+    const base = folder.endsWith(sep) ? folder : folder + sep;
+    const message = oneLine(thrown.message.replaceAll(base, './')) || 'an error without a message';
+    const place = placeOf(thrown.stack ?? '', base).slice(2, -1);
+    return new GpufaasError('HANDLER_ERROR', `The handler threw: ${kind}${message}`, {
+      suggestions: [...(place === '' ? [] : [`It was thrown at ${place}.`]), ...LOGS.suggestions],
+    });
   }
   return new GpufaasError('HANDLER_ERROR', `The handler threw ${oneLine(describe(thrown))}`, LOGS);
 }

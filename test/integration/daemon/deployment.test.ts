@@ -77,3 +77,29 @@ it('A sample without handler must be there, fit the model, and is then tried', {
     outputs: [{ name: 'output', shape: [1, 3] }],
   });
 });
+
+it(
+  'A version that fails says where, and speaks of an earlier one only if there is one',
+  { timeout: 30_000 },
+  async () => {
+    const files = (line: string) => ({
+      'function.yaml': 'name: thrower\nhandler: handler.js\nsample: sample.txt\n',
+      'handler.js': `export default () => {\n  ${line}\n};\n`,
+      'sample.txt': 'x',
+    });
+    const broken = files("throw new Error('no digit in ' + import.meta.filename);");
+    await expect(deploy('thrower', broken)).rejects.toMatchObject({
+      code: 'DEPLOY_FAILED',
+      message: 'The smoke test failed: The handler threw: no digit in ./handler.js',
+      suggestions: ['It was thrown at handler.js:2.'],
+    });
+    await deploy('thrower', files("return 'fine';"));
+    await expect(deploy('thrower', broken)).rejects.toMatchObject({
+      suggestions: [
+        'It was thrown at handler.js:2.',
+        '`gpufaas logs thrower` shows the stack and what the handler printed.',
+        'The version that served before still does.',
+      ],
+    });
+  },
+);
