@@ -61,6 +61,7 @@ export function scaffold(template: Template, folder: string, name: string): stri
     });
     const manifest = join(folder, 'function.yaml');
     writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(/^name:.*$/m, `name: ${name}`));
+    renameInReadme(join(folder, 'README.md'), template.name, name);
   } catch (error) {
     if (!existed) rmSync(folder, { recursive: true, force: true });
     throw error;
@@ -69,6 +70,16 @@ export function scaffold(template: Template, folder: string, name: string): stri
     .filter((entry) => entry.isFile())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
     .toSorted();
+}
+
+/** Has the README of a scaffolded function call it by its own name; the template's name stays where it means the template. */
+function renameInReadme(path: string, template: string, name: string): void {
+  if (!existsSync(path)) return;
+  const named = new RegExp(
+    `(^# |gpufaas invoke |/function/|/v2/models/|"model_name":"|model is called \`)${template}(?![\\w-])`,
+    'gm',
+  );
+  writeFileSync(path, readFileSync(path, 'utf8').replace(named, `$1${name}`));
 }
 
 /**

@@ -3,6 +3,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import type { DeployResult } from '../api/schemas.ts';
 import { BaseCommand } from '../cli/base-command.ts';
+import { exampleCall } from '../cli/example-call.ts';
 import { describeFailure, printFailure } from '../cli/failure.ts';
 import { renderDeployment } from '../cli/render/deployment.ts';
 import { startFlag } from '../cli/start-flag.ts';
@@ -44,7 +45,7 @@ export default class Deploy extends BaseCommand {
     if (flags.watch) return await this.#watch(client, packed, () => preparePackage(args.path, flags.name));
     const result = await this.#upload(client, packed, flags.note);
     this.print(renderDeployment(result));
-    this.next(...nextCommands(result, packed));
+    if (!this.jsonEnabled()) this.next(...(await nextCommands(client, result, packed)));
     return result;
   }
 
@@ -93,10 +94,13 @@ export default class Deploy extends BaseCommand {
   }
 }
 
-/** How to call what was deployed: with its own sample where it has one. */
-function nextCommands(result: DeployResult, packed: Package): string[] {
+/** How to call what was deployed: with its own sample where it has one, with small zeros where it takes tensors. */
+async function nextCommands(client: GpufaasClient, result: DeployResult, packed: Package): Promise<string[]> {
   const sample = sampleOf(packed);
   const describe = `gpufaas describe ${result.name}`;
   if (sample !== null) return [`gpufaas invoke ${result.name} -f ${relative('.', sample)}`, describe];
-  return packed.kind === 'model' ? [describe] : [`gpufaas invoke ${result.name} -d TEXT`, describe];
+  const detail = await client.function(result.name);
+  if (detail.handler !== null) return [`gpufaas invoke ${result.name} -d TEXT`, describe];
+  const example = exampleCall(detail);
+  return example === null ? [describe] : [example, describe];
 }

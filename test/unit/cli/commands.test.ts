@@ -193,7 +193,7 @@ describe('every other command', () => {
     [['explain', '0f3c'], { id: '0f3c', decisions: [{ reason: 'miss-most-free' }] }],
     [['explain'], { id: '0f3c' }],
     [['models', 'ls'], []],
-    [['config', 'list'], expect.arrayContaining([{ name: 'devices', value: null, source: 'default' }])],
+    [['config', 'list'], expect.arrayContaining([{ name: 'devices', value: 'auto', source: 'default' }])],
   ])('%j prints data and nothing else with --json, words without it', async (args, expected) => {
     const json = await run([...args, '--json']);
     const words = await run(args);
@@ -278,6 +278,9 @@ describe('init', () => {
     const made = await run(['init', 'my-own', '--template', template, '--json']);
     expect(JSON.parse(made.stdout)).toMatchObject({ name: 'my-own', template });
     expect(readFileSync(join(folder, 'my-own', 'function.yaml'), 'utf8')).toMatch(/^name: my-own$/m);
+    const readme = readFileSync(join(folder, 'my-own', 'README.md'), 'utf8');
+    expect(readme).toMatch(/gpufaas invoke my-own /);
+    expect(readme).not.toMatch(new RegExp(`(invoke |/function/|/v2/models/)${template}`));
     await expect(run(['init', 'my-own', '--template', template])).resolves.toMatchObject({ code: 1 });
   });
 

@@ -1,0 +1,38 @@
+// A call of a function without handler that works as it is printed, for whoever has no tensors at hand yet.
+
+import type { FunctionDetail } from '../api/schemas.ts';
+
+type Inputs = FunctionDetail['modelDetails'][number]['inputs'];
+
+/** More than this is not read, let alone typed. */
+const MAX_ELEMENTS = 16;
+
+/** A body of zeros (empty strings, false) in which free dimensions are 1; null if that has more than 16 elements. */
+export function smallBody(inputs: Inputs): string | null {
+  let total = 0;
+  const tensors = inputs.map(({ name, datatype, shape }) => {
+    const dimensions = shape.map((dimension) => (dimension < 0 ? 1 : dimension));
+    const elements = dimensions.reduce((product, dimension) => product * dimension, 1);
+    total += elements;
+    const zero = datatype === 'BYTES' ? '' : datatype === 'BOOL' ? false : 0;
+    return {
+      name,
+      datatype,
+      shape: dimensions,
+      data: Array.from({ length: Math.min(elements, MAX_ELEMENTS) }, () => zero),
+    };
+  });
+  return total > MAX_ELEMENTS ? null : JSON.stringify({ inputs: tensors });
+}
+
+/** The command to try first: a call with small zeros, else the one that shows what the inputs are; null with a handler. */
+export function exampleCall(detail: FunctionDetail): string | null {
+  const [model, ...others] = detail.modelDetails;
+  if (detail.handler !== null || model === undefined) return null;
+  const body = smallBody(model.inputs);
+  if (body !== null) {
+    const target = others.length === 0 ? detail.name : `${detail.name}/${model.name}`;
+    return `gpufaas invoke ${target} -d '${body.replaceAll("'", String.raw`'\''`)}'`;
+  }
+  return others.length === 0 ? `curl ${new URL(detail.url).origin}/v2/models/${detail.name}` : null;
+}
