@@ -52,7 +52,7 @@ export async function smokeTest(
   report({ type: 'step', step: 'smoke-test', message: `Calling it with ${manifest.sample}` });
   const startedMs = clock.now();
   try {
-    const call = { function: manifest.name, callId: newCallId(), surface: 'function', arrivedAtMs: startedMs } as const;
+    const call = { function: manifest.name, callId: newCallId(), surface: 'smoke', arrivedAtMs: startedMs } as const;
     const sample = await readFile(path);
     const outcome =
       manifest.handler === null

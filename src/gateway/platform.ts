@@ -19,8 +19,8 @@ import type {
 import type { HandlerRequest } from '../functions/types.ts';
 import type { Tensor, TensorSpec } from '../tensors.ts';
 
-/** Through which door an invocation came; recorded with it. */
-export type Surface = 'function' | 'infer' | 'async';
+/** Through which door an invocation came; recorded with it. `smoke` is a deployment's own check, which nobody called. */
+export type Surface = 'function' | 'infer' | 'async' | 'smoke';
 
 /** A model of a serving function, by its name in the manifest. */
 export interface ServedModel {

@@ -29,15 +29,19 @@ export interface History {
   record(invocation: InvocationRecord): void;
   log(line: LogLineMessage): void;
   invocation(id: string): InvocationRecord | null;
-  /** Newest first. */
+  /** Newest first, without smoke tests: those are read by their ids. */
   invocations(query: InvocationQuery): InvocationRecord[];
-  /** Invocations ever answered, by function. */
+  /** Invocations ever answered, by function; smoke tests are none. */
   counts(): Map<string, number>;
   /** The last `tail` lines of a function, oldest first. */
   logs(name: string, tail: number): LogLineMessage[];
   flush(): void;
   close(): void;
 }
+
+/** What somebody called, in SQL and here. */
+const CALLED = "json_extract(record, '$.surface') <> 'smoke'";
+const isCall = ({ surface }: InvocationRecord): boolean => surface !== 'smoke';
 
 export function createHistory(database: DatabaseSync, clock: Clock, options: HistoryOptions): History {
   const insertInvocation = database.prepare(
@@ -55,10 +59,10 @@ export function createHistory(database: DatabaseSync, clock: Clock, options: His
   const allCounts = database.prepare('SELECT function, invocations FROM counts');
   const byId = database.prepare('SELECT record FROM invocations WHERE id = ?');
   const recent = database.prepare(
-    'SELECT record FROM invocations WHERE arrived_at >= ?1 ORDER BY sequence DESC LIMIT ?2',
+    `SELECT record FROM invocations WHERE arrived_at >= ?1 AND ${CALLED} ORDER BY sequence DESC LIMIT ?2`,
   );
   const recentOf = database.prepare(
-    'SELECT record FROM invocations WHERE function = ?3 AND arrived_at >= ?1 ORDER BY sequence DESC LIMIT ?2',
+    `SELECT record FROM invocations WHERE function = ?3 AND arrived_at >= ?1 AND ${CALLED} ORDER BY sequence DESC LIMIT ?2`,
   );
   const lastLogs = database.prepare('SELECT line FROM logs WHERE function = ? ORDER BY sequence DESC LIMIT ?');
 
@@ -76,7 +80,7 @@ export function createHistory(database: DatabaseSync, clock: Clock, options: His
           Date.parse(invocation.arrivedAt),
           JSON.stringify(invocation),
         );
-        byFunction.set(invocation.function, (byFunction.get(invocation.function) ?? 0) + 1);
+        if (isCall(invocation)) byFunction.set(invocation.function, (byFunction.get(invocation.function) ?? 0) + 1);
       }
       for (const [name, added] of byFunction) count.run(name, added);
       for (const line of logs) insertLog.run(line.function, JSON.stringify(line));
@@ -132,7 +136,8 @@ export function createHistory(database: DatabaseSync, clock: Clock, options: His
     counts() {
       const counts = new Map<string, number>();
       for (const row of allCounts.all()) counts.set(String(row['function']), Number(row['invocations']));
-      for (const record of pendingInvocations) counts.set(record.function, (counts.get(record.function) ?? 0) + 1);
+      for (const record of pendingInvocations.filter(isCall))
+        counts.set(record.function, (counts.get(record.function) ?? 0) + 1);
       return counts;
     },
     logs(name, tail) {

@@ -72,6 +72,11 @@ it('A sample without handler must be there, fit the model, and is then tried', {
   });
   const { smokeTest } = await deploy('bare', { ...files, 'sample.json': sample('FP32') });
   expect(smokeTest?.status).toBe(200);
+  // Nobody called it yet.
+  expect(await client.invocations({ function: 'bare' })).toEqual([]);
+  expect(await client.function('bare')).toMatchObject({ invocations: 0, lastErrors: [] });
+  const metrics = await (await fetch(`${daemon.url}/metrics`)).text();
+  expect(metrics).not.toMatch(/^gpufaas_invocations_total\{.*function="bare"/m);
   expect(JSON.parse(smokeTest!.body)).toMatchObject({
     model_name: 'bare',
     outputs: [{ name: 'output', shape: [1, 3] }],

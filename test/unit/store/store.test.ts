@@ -112,6 +112,17 @@ describe('the history', () => {
     expect(history.invocation('two')).toBeNull();
   });
 
+  it('gives a smoke test by its id alone, and counts it nowhere', () => {
+    const history = createHistory(openDatabase(path), new ManualClock(), options);
+    history.record({ ...record('smoke', 'f'), surface: 'smoke' });
+    for (let twice = 0; twice < 2; twice++) {
+      expect(history.counts()).toEqual(new Map());
+      expect(history.invocations({ limit: 10 })).toEqual([]);
+      expect(history.invocations({ limit: 10, function: 'f' })).toEqual([]);
+      expect(history.invocation('smoke')?.id).toBe('smoke');
+    }
+  });
+
   it('keeps the newest only, and counts all', () => {
     const history = createHistory(openDatabase(path), new ManualClock(), options);
     for (let index = 0; index < 5; index++) history.record(record(`call-${index}`, index === 0 ? 'g' : 'f'));
