@@ -47,7 +47,7 @@ export function isHost(text: string): void {
 }
 
 /** Any text but the empty one. */
-export function notEmpty(text: string): void {
+function notEmpty(text: string): void {
   if (text.trim() === '')
     throw new GpufaasError('USAGE', "A setting can't be empty.", {
       suggestions: ['`gpufaas config unset NAME` goes back to the default.'],
