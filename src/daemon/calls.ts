@@ -115,7 +115,6 @@ export class Calls {
       this.#refuseIfDraining();
       const { process } = serving;
       if (process === null) throw new GpufaasError('INTERNAL', 'A function without handler was invoked.');
-      this.#dispatcher.hint(keysOf(serving));
       await serving.calls.enter(limit.signal);
       inside = true;
       const response = await process.invoke(request, this.#runFor(serving, call, limit), limit.signal);
@@ -257,10 +256,6 @@ interface Limit {
   /** Why the whole invocation is refused, if one of its runs was. */
   refusal: GpufaasError | null;
   end(): void;
-}
-
-function keysOf(serving: Serving): string[] {
-  return Array.from(serving.models.values(), (model) => model.key);
 }
 
 /** Passes a streamed body on; the invocation ends when the stream does, or when nobody reads it any more. */
