@@ -61,6 +61,12 @@ export class Observations {
     return { loadMs: estimate.loadMs };
   }
 
+  /** What a run of so many rows takes, in milliseconds; null if none was seen. */
+  expectedRunMs(model: string, rows: number): number | null {
+    const estimate = this.#estimates.get(model);
+    return (rows === 1 ? estimate?.runMs : estimate?.runMsByRows?.[rows - 1]) ?? null;
+  }
+
   forget(model: string): void {
     this.#estimates.delete(model);
   }

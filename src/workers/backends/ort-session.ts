@@ -21,7 +21,7 @@ export interface ProviderOptions {
   readonly extra?: ExtraOptions;
 }
 
-/** The session options of a device: its threads, no spinning, activations in an arena, weights not, its provider. */
+/** The session options of a device: its threads, little spinning, activations in an arena, weights not, its provider. */
 export function deviceOptions(device: Device, provider: ProviderOptions): Session.SessionOptions {
   return {
     executionProviders: [...(provider.executionProviders ?? [])],
@@ -36,7 +36,8 @@ export function deviceOptions(device: Device, provider: ProviderOptions): Sessio
       session: {
         ...provider.extra?.['session'],
         use_device_allocator_for_initializers: '1',
-        'intra_op.allow_spinning': '0',
+        // Long enough to find the next operator's work, too short to take a core from anybody else.
+        'intra_op.spin_duration_us': '30',
       },
     },
   };

@@ -17,11 +17,20 @@ interface Loaded {
   ready: boolean;
 }
 
+interface Running {
+  readonly id: number;
+  readonly model: string;
+  readonly requests: readonly RequestId[];
+  readonly endsAtMs: number;
+}
+
 interface Machine {
   readonly spec: DeviceSpec;
   present: boolean;
   readonly copies: Map<string, Loaded>;
-  run: { readonly id: number; readonly model: string; readonly requests: readonly RequestId[] } | null;
+  run: Running | null;
+  /** About to end; the next one may have been handed over. */
+  ending: Running | null;
   loading: string | null;
   /** Goes up when the device is lost, so that what was under way never ends. */
   life: number;
@@ -52,6 +61,8 @@ export interface Line {
 export interface Faults {
   load?(device: string, model: string): 'ok' | 'retry' | 'fail';
   run?(device: string, model: string): 'ok' | 'retry' | 'fail';
+  /** How long before its end a run is announced as ending; 0: never. */
+  readonly aheadMs?: number;
 }
 
 /** No script of these tests needs as many instants. */
@@ -83,7 +94,15 @@ export class VirtualMachine {
       core.apply(0, { type: 'model-added', model });
     }
     for (const spec of devices) {
-      this.#devices.set(spec.id, { spec, present: true, copies: new Map(), run: null, loading: null, life: 0 });
+      this.#devices.set(spec.id, {
+        spec,
+        present: true,
+        copies: new Map(),
+        run: null,
+        ending: null,
+        loading: null,
+        life: 0,
+      });
       core.apply(0, { type: 'device-added', device: spec });
     }
   }
@@ -112,8 +131,10 @@ export class VirtualMachine {
   lose(device: string): void {
     const machine = this.#devices.get(device)!;
     if (!machine.present) return;
-    for (const request of machine.run?.requests ?? []) this.#started.delete(request);
-    Object.assign(machine, { present: false, run: null, loading: null, life: machine.life + 1 });
+    for (const { requests } of [machine.ending, machine.run].filter((run) => run !== null)) {
+      for (const request of requests) this.#started.delete(request);
+    }
+    Object.assign(machine, { present: false, run: null, ending: null, loading: null, life: machine.life + 1 });
     machine.copies.clear();
     this.#core.apply(this.nowMs, { type: 'device-lost', device });
   }
@@ -188,6 +209,7 @@ export class VirtualMachine {
   #evict(machine: Machine, model: string): void {
     assert.ok(machine.copies.get(model)?.ready, `evicts ${model}, which is not resident`);
     assert.notEqual(machine.run?.model, model, 'evicts what runs');
+    assert.notEqual(machine.ending?.model, model, 'evicts what is about to end');
     machine.copies.delete(model);
   }
 
@@ -229,9 +251,12 @@ export class VirtualMachine {
       assert.ok(!this.#started.has(request), `request ${request} runs twice at once`);
       this.#started.set(request, { device, startMs: this.nowMs, cache });
     }
-    machine.run = { id: run, model, requests };
-    this.#complete(machine, this.#models.get(model)!.runMs, () => {
-      machine.run = null;
+    const endsAtMs = Math.max(this.nowMs, machine.ending?.endsAtMs ?? 0) + this.#models.get(model)!.runMs;
+    machine.run = { id: run, model, requests, endsAtMs };
+    this.#announceEnd(machine, machine.run);
+    this.#complete(machine, endsAtMs - this.nowMs, () => {
+      if (machine.ending?.id === run) machine.ending = null;
+      else machine.run = null;
       const fate = this.#faults.run?.(device, model) ?? 'ok';
       if (fate === 'ok') this.apply({ type: 'run-finished', device, run });
       else this.apply({ type: 'run-failed', device, run, retry: fate === 'retry' });
@@ -241,6 +266,17 @@ export class VirtualMachine {
         if (fate === 'retry') continue;
         this.#end({ request, end: fate === 'ok' ? 'ran' : 'failed', endMs: this.nowMs, ...started });
       }
+    });
+  }
+
+  #announceEnd(machine: Machine, run: Running): void {
+    const { aheadMs = 0 } = this.#faults;
+    if (aheadMs === 0 || run.endsAtMs - aheadMs <= this.nowMs) return;
+    this.#complete(machine, run.endsAtMs - aheadMs - this.nowMs, () => {
+      this.apply({ type: 'run-ending', device: machine.spec.id, run: run.id });
+      if (machine.run !== run || machine.ending !== null) return;
+      machine.ending = run;
+      machine.run = null;
     });
   }
 
