@@ -53,6 +53,40 @@ describe('the gradients of a network', () => {
     }
   });
 
+  it('are right for strides and spread taps too', async () => {
+    const random = seededRandom(2);
+    const layers: Layer[] = [
+      { kind: 'conv', from: 2, to: 3, size: 3, stride: 2 },
+      { kind: 'conv', from: 3, to: 4, size: 3, stride: 2 },
+      { kind: 'conv', from: 4, to: 3, size: 3, dilation: 2 },
+      { kind: 'conv', from: 3, to: 3, size: 1 },
+      { kind: 'flatten' },
+      { kind: 'dense', from: 24, to: 5 },
+    ];
+    const network = createNetwork(layers, [2, 8, 16], [5], random);
+    const x = Float32Array.from({ length: 3 * 256 }, () => random() - 0.5);
+    const run = await gradientsOf(
+      network,
+      { kind: 'softmax' },
+      {
+        x: new Tensor('float32', x, [3, 2, 8, 16]),
+        target: new Tensor('float32', oneHot([0, 2, 4], 5), [3, 5]),
+      },
+    );
+    const exact = await run();
+    for (const { name, data } of network.parameters) {
+      for (const at of [0, randomInteger(random, data.length), data.length - 1]) {
+        const value = data[at]!;
+        data[at] = value + 1e-2;
+        const above = (await run()).loss![0]!;
+        data[at] = value - 1e-2;
+        const below = (await run()).loss![0]!;
+        data[at] = value;
+        expect(Math.abs((above - below) / 2e-2 - exact[`d.${name}`]![at]!)).toBeLessThan(1e-3);
+      }
+    }
+  });
+
   it('of a mixed loss are p - target for logits and y - target for numbers, each by its weight', async () => {
     const network = createNetwork([{ kind: 'conv', from: 1, to: 2, size: 1 }], [1, 1, 1], [2, 1, 1], seededRandom(1));
     network.parameters[0]!.data.set([2, 3]);
