@@ -78,7 +78,7 @@ export class Trainer {
     const state = this.#state();
     const bytes = state.reduce((sum, part) => sum + part.byteLength, Float64Array.BYTES_PER_ELEMENT);
     if (checkpoint.byteLength !== bytes) throw new Error('The checkpoint is of another network.');
-    const copy = checkpoint.slice().buffer;
+    const copy = new Uint8Array(checkpoint).buffer;
     this.#steps = new Float64Array(copy, 0, 1)[0]!;
     let offset = Float64Array.BYTES_PER_ELEMENT;
     for (const part of state) {

@@ -134,4 +134,19 @@ describe('Trainer', () => {
     expect(chances[1]).toBeGreaterThan(0.9);
     expect(chances[2]).toBeGreaterThan(0.9);
   });
+
+  it('goes on from a checkpoint to the same network as without a pause', async () => {
+    const create = (): Network => createNetwork([{ kind: 'dense', from: 2, to: 2 }], [2], [2], seededRandom(5));
+    const batch = { rows: 2, x: Float32Array.of(0, 1, 1, 0), target: oneHot([0, 1], 2) };
+    const [straight, paused, resumed] = [create(), create(), create()];
+    const loss: Loss = { kind: 'softmax' };
+    const trainers = await Promise.all([straight, paused, resumed].map((network) => Trainer.create(network, loss)));
+    for (let step = 0; step < 10; step++) await trainers[0]!.step(batch, 0.01, 0.01);
+    for (let step = 0; step < 4; step++) await trainers[1]!.step(batch, 0.01, 0.01);
+    trainers[2]!.restore(trainers[1]!.checkpoint());
+    while (trainers[2]!.steps < 10) await trainers[2]!.step(batch, 0.01, 0.01);
+    expect(resumed.parameters).toEqual(straight.parameters);
+    expect(() => trainers[2]!.restore(new Uint8Array(12))).toThrow(/another network/u);
+    await Promise.all(trainers.map((trainer) => trainer.release()));
+  });
 });
