@@ -1,8 +1,6 @@
 // Small sequential networks and their gradients, written as ONNX graphs: ONNX Runtime does the arithmetic of training,
 // forward and backward, and the finished network is exported from the same description.
 
-import { fields, newFieldBudget, text } from '../../src/onnx/fields.ts';
-import { memorySource } from '../../src/onnx/source.ts';
 import { OnnxModel } from '../../src/onnx/write.ts';
 import type { Dimension, OnnxGraph } from '../../src/onnx/write.ts';
 import { randomNormal } from '../../src/random.ts';
@@ -194,27 +192,5 @@ function backward(graph: OnnxGraph, network: Network, values: readonly string[],
       else graph.node('MaxUnpool', [dy, `${y}.indices`, `shape${i}`], [dx], HALVE);
     }
     dy = dx;
-  }
-}
-
-/** Takes the parameters of a model that `exportNetwork` wrote, to go on training; throws if it is of another network. */
-export function importParameters(network: Network, model: Uint8Array): void {
-  const source = memorySource(model);
-  const budget = newFieldBudget();
-  const weights = new Map<string, Uint8Array>();
-  for (const part of fields(source, { start: 0, end: source.size }, budget)) {
-    if (part.number !== 7) continue;
-    for (const tensor of fields(source, part.range, budget)) {
-      if (tensor.number !== 5) continue;
-      const inside = new Map([...fields(source, tensor.range, budget)].map((field) => [field.number, field]));
-      const [name, data] = [inside.get(8), inside.get(9)];
-      if (name && data)
-        weights.set(text(source, name), source.bytes(data.range.start, data.range.end - data.range.start));
-    }
-  }
-  for (const { name, data } of network.parameters) {
-    const bytes = weights.get(name);
-    if (bytes?.length !== data.byteLength) throw new Error(`The model has no ${name} of ${data.length} numbers.`);
-    new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes);
   }
 }
