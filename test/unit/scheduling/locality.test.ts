@@ -180,11 +180,14 @@ describe('locality with batching', () => {
     expect(sizes.filter((size) => size !== 4).every((size) => size === 1)).toBe(true);
   });
 
-  it('makes nobody wait for companions that would gain nothing, or that are late', () => {
+  it('makes nobody wait for companions that would gain nothing, or less than the wait costs, or that are late', () => {
     const linear = { ...batched, batching: { maxSize: 4, maxDelayMs: 500, runMsByRows: [100, 200, 300, 400] } };
     const late = { ...batched, batching: { maxSize: 4, maxDelayMs: 5000, runMsByRows: [100, 110, 120, 130] } };
+    // A companion saves 50 ms, and the device would stand idle for 110 until it comes.
+    const little = { ...batched, batching: { maxSize: 4, maxDelayMs: 500, runMsByRows: [100, 150, 200, 250] } };
     for (const [spec, mostWaitMs] of [
       [linear, 0],
+      [little, 0],
       [late, 1000],
     ] as const) {
       const machine = machineOf([device(0)], [spec]);

@@ -3,8 +3,6 @@
 import type { ModelState, RequestState } from '../../state.ts';
 import type { Popularity } from './popularity.ts';
 
-/** Below this share of busy time there is nothing to gain by making anyone wait. */
-const WORTH_WAITING_LOAD = 0.5;
 /** Rows may join a batch if they take at most this share of what they would take in batches of their own. */
 const WORTH_JOINING = 0.95;
 /** Runs that seem better alone after which one is made together all the same: what is known of batches may be wrong or old. */
@@ -47,19 +45,24 @@ function gains(model: ModelState, least: number, most: number): boolean {
 }
 
 /**
- * Until when the model's queue should wait for companions: only when devices are scarce, only if they would gain something,
- * and only while they are to be expected, at most for the delay that the model allows. Not after now: run.
+ * Until when the model's queue should wait for companions: only if what they save of the devices' time is more than what the
+ * devices would stand idle for them, and only while they are to be expected, at most for the delay that the model allows. Not
+ * after now: run.
  */
 export function waitsUntil(model: ModelState, nowMs: number, popularity: Popularity, devices: number): number {
   const { batching, waiting } = model;
   const [head, last] = [waiting.head(), waiting.last()];
   if (batching === undefined || head === undefined || last === undefined) return nowMs;
-  if (waiting.size >= batching.maxSize || popularity.load() < WORTH_WAITING_LOAD * devices) return nowMs;
+  if (waiting.size >= batching.maxSize) return nowMs;
   const rate = popularity.rate(model);
   const untilMs = Math.min(head.submittedAtMs + batching.maxDelayMs, last.submittedAtMs + LATE_GAPS / rate);
   if (rate * (untilMs - nowMs) < 1) return nowMs;
-  for (let rows = waiting.size + 1; rows <= batching.maxSize; rows++) {
-    if (gains(model, waiting.size, rows)) return untilMs;
+  const idle = Math.max(0, devices - (popularity.load() - rate * model.runMs));
+  const least = waiting.size;
+  const leastMs = model.runMsOf(least);
+  for (let rows = least + 1; rows <= batching.maxSize; rows++) {
+    const savedMs = leastMs / least - (model.runMsOf(rows) - leastMs) / (rows - least);
+    if (gains(model, least, rows) && rate * savedMs >= idle) return untilMs;
   }
   return nowMs;
 }
