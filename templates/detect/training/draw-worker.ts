@@ -1,4 +1,4 @@
-// Draws batches beside the training: a message with the number of a step brings that step's batch.
+// Draws batches beside the training: a message with the number of a step, and how much places count, brings that step's batch.
 
 import { parentPort, workerData } from 'node:worker_threads';
 
@@ -12,7 +12,6 @@ const GRID = SIZE / CELL;
 // Of 256 cells a few hold an object: those count more.
 const OBJECT_WEIGHT = 4;
 const CLASS_WEIGHT = 4;
-const PLACE_WEIGHT = 4;
 // The cells around should know of the object too: nine times as much to learn from.
 const NEIGHBOUR_SHARE = 0.25;
 // Between two cells it is a toss-up which one answers. Neither should be punished much.
@@ -20,7 +19,7 @@ const NEAR_MIDDLE = 0.75;
 const TOSS_UP_WEIGHT = 0.1;
 
 const { seed, rows } = workerData as { seed: number; rows: number };
-parentPort!.on('message', (step: number) => {
+parentPort!.on('message', ({ step, placeWeight }: { step: number; placeWeight: number }) => {
   // By step, so that training that goes on after a pause sees what it would have seen without.
   const random = seededRandom(seed * 1_000_003 + step);
   const x = new Float32Array(rows * 3 * SIZE * SIZE);
@@ -32,7 +31,7 @@ parentPort!.on('message', (step: number) => {
     const scene = drawScene(wide ? SIZE : narrow, wide ? narrow : SIZE, random, 'training');
     fit(scene, x.subarray(row * 3 * SIZE * SIZE, (row + 1) * 3 * SIZE * SIZE));
     const part = [row * CHANNELS * GRID * GRID, (row + 1) * CHANNELS * GRID * GRID] as const;
-    aim(scene, target.subarray(...part), weight.subarray(...part));
+    aim(scene, target.subarray(...part), weight.subarray(...part), placeWeight);
   }
   parentPort!.postMessage({ rows, x, target, weight }, [x.buffer, target.buffer, weight.buffer]);
 });
@@ -57,7 +56,7 @@ function fit(scene: Scene, x: Float32Array): void {
 }
 
 /** What each cell should say, and how much that counts. */
-function aim(scene: Scene, target: Float32Array, weight: Float32Array): void {
+function aim(scene: Scene, target: Float32Array, weight: Float32Array, placeWeight: number): void {
   const plane = GRID * GRID;
   weight.fill(1, 0, plane);
   const [left, top] = offset(scene);
@@ -84,10 +83,10 @@ function aim(scene: Scene, target: Float32Array, weight: Float32Array): void {
         weight[channel * plane + cell] = counts * share;
       };
       CLASSES.forEach((name, i) => set(5 + i, Number(name === label), CLASS_WEIGHT));
-      set(1, dx, PLACE_WEIGHT);
-      set(2, dy, PLACE_WEIGHT);
-      set(3, Math.log(box[2] / USUAL_SIZE), PLACE_WEIGHT);
-      set(4, Math.log(box[3] / USUAL_SIZE), PLACE_WEIGHT);
+      set(1, dx, placeWeight);
+      set(2, dy, placeWeight);
+      set(3, Math.log(box[2] / USUAL_SIZE), placeWeight);
+      set(4, Math.log(box[3] / USUAL_SIZE), placeWeight);
     }
   }
 }
