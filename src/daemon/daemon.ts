@@ -161,13 +161,14 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     clock,
     assess:
       options.assess ??
-      ((stored, sessionOptions, report, signal) =>
+      ((stored, { sessionOptions, batchRows }, report, signal) =>
         assessModel(stored, {
           folder: home.prepared,
           device: devices[0]!,
           budgetBytes: largestDevice(),
           report,
           signal,
+          batchRows,
           ...(sessionOptions === undefined ? {} : { sessionOptions }),
         })),
     fetch: createModelFetcher(modelStore, {

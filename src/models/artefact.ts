@@ -17,6 +17,8 @@ export interface ArtefactKey {
   readonly processor: string;
   readonly provider: string;
   readonly sessionOptions: Readonly<Record<string, unknown>>;
+  /** Rows of a run that the way of loading was chosen for; absent: 1. */
+  readonly batchRows?: number;
   /** Raised when the way we prepare changes. */
   readonly format: 1;
 }
@@ -61,13 +63,18 @@ function runtimeVersion(): string {
 }
 
 /** The key of a model on this machine's CPU, with the runtime that is installed now. */
-export function artefactKey(model: string, sessionOptions: Readonly<Record<string, unknown>> = {}): ArtefactKey {
+export function artefactKey(
+  model: string,
+  sessionOptions: Readonly<Record<string, unknown>> = {},
+  batchRows = 1,
+): ArtefactKey {
   return {
     model,
     runtime: runtimeVersion(),
     processor: processorFeatures(),
     provider: 'cpu',
     sessionOptions,
+    ...(batchRows > 1 && { batchRows }),
     format: 1,
   };
 }
@@ -92,7 +99,7 @@ export function isCurrent(preparedPath: string): boolean {
   const folder = dirname(preparedPath);
   try {
     const { key, files } = JSON.parse(readFileSync(join(folder, ARTEFACT_FILE), 'utf8')) as ArtefactRecord;
-    const now = artefactKey(key.model, key.sessionOptions);
+    const now = artefactKey(key.model, key.sessionOptions, key.batchRows);
     return (
       JSON.stringify(now) === JSON.stringify(key) &&
       files.every((file) => isAsPublished(file, statSync(join(folder, file.path))))
