@@ -16,6 +16,8 @@ export interface Home {
   readonly prepared: string;
   readonly functions: string;
   readonly uploads: string;
+  /** Bodies of asynchronous calls and of their answers. */
+  readonly calls: string;
   readonly logs: string;
   readonly config: string;
   readonly secrets: string;
@@ -34,6 +36,7 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
     prepared: join(root, 'prepared'),
     functions: join(root, 'functions'),
     uploads: join(root, 'uploads'),
+    calls: join(root, 'calls'),
     logs: join(root, 'logs'),
     config: join(root, 'config.json'),
     secrets: join(root, 'secrets.json'),
@@ -42,9 +45,8 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
 
 /** Creates the folders of a home, readable by its owner alone. */
 export function createHome(home: Home): void {
-  for (const folder of [home.root, home.models, home.prepared, home.functions, home.uploads, home.logs]) {
-    makeFolder(folder);
-  }
+  const { root, models, prepared, functions, uploads, calls, logs } = home;
+  for (const folder of [root, models, prepared, functions, uploads, calls, logs]) makeFolder(folder);
 }
 
 /** Makes a folder and those above it, for its owner alone. Throws what the system says, also where Node's own way would try for ever (/proc). */

@@ -64,6 +64,27 @@ export const invocationSchema = z.object({
 });
 export type InvocationRecord = z.infer<typeof invocationSchema>;
 
+/** An asynchronous call as it stands: `failed` is what its answer says, `interrupted` that the daemon ended while it ran. */
+export const asyncCallSchema = z.object({
+  id: z.string(),
+  function: z.string(),
+  state: z.enum(['queued', 'running', 'done', 'failed', 'cancelled', 'interrupted']),
+  /** HTTP status of the answer; null until there is one. */
+  status: z.number().nullable(),
+  errorCode: z.string().nullable(),
+  /** How often it was begun. */
+  attempts: z.number(),
+  submittedAt: z.string(),
+  /** When it was last begun. */
+  startedAt: z.string().nullable(),
+  endedAt: z.string().nullable(),
+  requestBytes: z.number(),
+  answerBytes: z.number(),
+  /** What became of its X-Callback-Url. */
+  callback: z.enum(['none', 'pending', 'delivered', 'failed']),
+});
+export type AsyncCallSummary = z.infer<typeof asyncCallSchema>;
+
 export const residentSchema = z.object({
   model: z.string(),
   sha256: z.string(),

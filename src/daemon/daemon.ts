@@ -17,10 +17,13 @@ import { createModelFetcher } from '../models/pull.ts';
 import { createModelStore } from '../models/store.ts';
 import { createScheduler } from '../scheduling/scheduler.ts';
 import { openDatabase } from '../store/database.ts';
+import { createAsyncCallStore } from '../store/async-calls.ts';
 import { createFunctionStore } from '../store/functions.ts';
 import { createHistory } from '../store/history.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createRunner, type RunnerOptions } from '../workers/runner.ts';
+import { AsyncCalls } from './async-calls.ts';
+import { Callbacks } from './callbacks.ts';
 import { Calls } from './calls.ts';
 import { Catalog } from './catalog.ts';
 import { Deployments } from './deployments.ts';
@@ -218,6 +221,15 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   undo.push(() => dispatcher.close(true));
   await startDevices(devices, dispatcher, options.workers ?? {}, log);
 
+  const asyncCallStore = createAsyncCallStore(historyDatabase, home.calls);
+  await asyncCallStore.sweep();
+  const asyncCalls = new AsyncCalls({
+    store: asyncCallStore,
+    callbacks: new Callbacks(),
+    clock,
+    onNotice: (message, details) => log.warn(details, message),
+  });
+
   let closing: Promise<void> | null = null;
   const ended = Promise.withResolvers<void>();
   const close = (drainMs = 0): Promise<void> => (closing ??= end(drainMs));
@@ -232,6 +244,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     catalog,
     dispatcher,
     calls,
+    asyncCalls,
     deployments,
     inventory,
     library,
@@ -242,6 +255,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   });
   const gateway = await createGateway(platform, { token, host, log });
   undo.push(() => gateway.close());
+  undo.push(() => asyncCalls.close());
   url = await listenSomewhere(gateway, host, options.port, log);
   writeDaemonFile(home, { pid: process.pid, url, version, startedAt: new Date(clock.wall()).toISOString() });
   undo.push(() => rmSync(home.daemonFile, { force: true }));
@@ -254,6 +268,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   async function end(drainMs: number): Promise<void> {
     log.info({ drainMs, underWay: calls.underWay }, 'draining');
     clearInterval(measuring);
+    asyncCalls.stop();
     const drained = await calls.drain(drainMs);
     if (!drained) log.warn({ underWay: calls.underWay }, 'calls were cut off');
     keeper.close();
