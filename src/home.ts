@@ -11,6 +11,8 @@ export interface Home {
   readonly daemonFile: string;
   readonly lockFile: string;
   readonly database: string;
+  /** Room that is given up when the disk is full. */
+  readonly reserve: string;
   readonly models: string;
   /** Models optimised ahead of time for this machine; can be made again. */
   readonly prepared: string;
@@ -32,6 +34,7 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
     daemonFile: join(root, 'daemon.json'),
     lockFile: join(root, 'daemon.lock'),
     database: join(root, 'state.db'),
+    reserve: join(root, 'reserve'),
     models: join(root, 'models'),
     prepared: join(root, 'prepared'),
     functions: join(root, 'functions'),

@@ -20,6 +20,7 @@ import { openDatabase } from '../store/database.ts';
 import { createAsyncCallStore } from '../store/async-calls.ts';
 import { createFunctionStore } from '../store/functions.ts';
 import { createHistory } from '../store/history.ts';
+import { createDiskReserve } from '../store/reserve.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createRunner, type RunnerOptions } from '../workers/runner.ts';
 import { AsyncCalls } from './async-calls.ts';
@@ -111,7 +112,9 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
 
   const database = openDatabase(home.database);
   undo.push(() => database.close());
-  const store = createFunctionStore(database);
+  const reserve = createDiskReserve(home.reserve);
+  reserve.keep();
+  const store = createFunctionStore(database, reserve);
   // Written while calls are served: waiting for the disk here would hold every caller up.
   const historyDatabase = openDatabase(home.database, 'normal');
   undo.push(() => historyDatabase.close());
@@ -262,7 +265,10 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
 
   const keeper = new ResidencyKeeper({ dispatcher, catalog, store, clock });
   keeper.restore();
-  const measuring = setInterval(() => void dispatcher.measure(), MEASURE_EVERY_MS);
+  const measuring = setInterval(() => {
+    void dispatcher.measure();
+    reserve.keep();
+  }, MEASURE_EVERY_MS);
   log.info({ url, version, policy, devices: devices.map((device) => device.id) }, 'ready');
 
   async function end(drainMs: number): Promise<void> {
