@@ -34,6 +34,14 @@ export class Call {
     return this.#waitingRuns === 0 && this.#runs.length === 0;
   }
 
+  /**
+   * A copy of the model that was loaded after this makes its next run a miss: it is the arrival that the load followed, and
+   * with a hint the load may be over before the handler asks. Later runs of the model use what the first one found.
+   */
+  coldAfterMs(model: string): number {
+    return this.#runs.some((run) => run.model === model) ? this.#clock.now() : this.arrivedAtMs;
+  }
+
   runSubmitted(): void {
     if (this.#waitingRuns++ === 0) this.#waitingSinceMs = this.#clock.now();
   }

@@ -120,6 +120,8 @@ export class Calls {
       this.#refuseIfDraining();
       const { process } = serving;
       if (process === null) throw new GpufaasError('INTERNAL', 'A function without handler was invoked.');
+      // Its models are loaded while the handler is not yet there, or prepares what it will run them on.
+      for (const { key } of serving.models.values()) this.#dispatcher.hint(key);
       await serving.calls.enter(limit.signal);
       inside = true;
       onStart?.();
@@ -199,6 +201,7 @@ export class Calls {
           model: model.key,
           inputs,
           arrivedAtMs: call.arrivedAtMs,
+          coldAfterMs: call.coldAfterMs(model.name),
           bytes,
           rows: rowsOf(model.model, inputs[0]?.shape),
           priority: PRIORITIES[manifest.priority],

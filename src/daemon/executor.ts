@@ -269,12 +269,13 @@ export class Executor {
     load: Load | undefined,
     startedAtMs: number,
   ): void {
-    const { submittedAtMs } = pending;
+    const { submittedAtMs, request } = pending;
     const loadMs =
       load === undefined
         ? 0
         : Math.max(0, Math.min(load.endedAtMs ?? startedAtMs, startedAtMs) - Math.max(load.startedAtMs, submittedAtMs));
-    const isMiss = action.cache === 'miss' || loadMs > 0;
+    const isMiss =
+      action.cache === 'miss' || loadMs > 0 || (load?.endedAtMs ?? 0) > (request.coldAfterMs ?? submittedAtMs);
     const result: InferenceResult = {
       outputs,
       device: action.device,

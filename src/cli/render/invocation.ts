@@ -17,6 +17,7 @@ const REASONS: Readonly<Record<string, string>> = {
   economic: 'Loading it here was the best use of the memory.',
   'age-limit': 'The request had waited as long as any may, so it was placed at once.',
   replica: 'The model was wanted often enough for one more copy.',
+  hint: 'The arrival of a call announced the model: it was loaded while the handler prepared its input.',
   preload: 'The model was loaded before anyone asked.',
   requested: 'The load was asked for.',
 };
