@@ -10,6 +10,8 @@ export const runTimingSchema = z.object({
   cache: z.enum(['hit', 'miss']),
   queueMs: z.number(),
   loadMs: z.number(),
+  /** What of a load went by after the call had arrived and before this run was asked for: nobody waited for it. */
+  hiddenLoadMs: z.number().optional(),
   runMs: z.number(),
 });
 export type RunTiming = z.infer<typeof runTimingSchema>;
@@ -18,6 +20,7 @@ export type RunTiming = z.infer<typeof runTimingSchema>;
 export const timingSchema = z.object({
   queueMs: z.number(),
   loadMs: z.number(),
+  hiddenLoadMs: z.number().optional(),
   runMs: z.number(),
   handlerMs: z.number(),
   totalMs: z.number(),

@@ -33,6 +33,8 @@ export interface InferenceResult {
   readonly queueMs: number;
   /** What it waited for a load; what of the load went by before it was submitted is not in it. */
   readonly loadMs: number;
+  /** What of the load went by between the invocation's arrival and the submission. */
+  readonly hiddenLoadMs: number;
   readonly runMs: number;
   readonly decision: Decision | null;
 }

@@ -50,6 +50,8 @@ it('the call whose arrival began a load is a miss, though it waited for nothing'
   expect(runs.map(({ cache }) => cache)).toEqual(['miss', 'hit']);
   // The load was over before the handler asked.
   expect(timing.loadMs).toBe(0);
+  expect(timing.hiddenLoadMs).toBeGreaterThan(0);
+  expect(runs[0]!.hiddenLoadMs).toBe(timing.hiddenLoadMs);
   expect(decisions[0]!.reason).toBe('hint');
   const warm = await call();
   expect(warm).toMatchObject({ header: 'hit', record: { cache: 'hit' } });

@@ -36,7 +36,7 @@ export function renderInvocation(record: InvocationRecord): string {
       ['cache', record.cache],
       ['total', formatDuration(timing.totalMs)],
       ['  queue', formatDuration(timing.queueMs)],
-      ['  load', formatDuration(timing.loadMs)],
+      ['  load', `${formatDuration(timing.loadMs)}${hiddenPart(timing.hiddenLoadMs)}`],
       ['  run', formatDuration(timing.runMs)],
       ['  handler', formatDuration(timing.handlerMs)],
     ]),
@@ -44,6 +44,10 @@ export function renderInvocation(record: InvocationRecord): string {
   if (record.runs.length > 0) parts.push(renderRuns(record.runs));
   parts.push(...record.decisions.map(renderDecision));
   return parts.join('\n\n');
+}
+
+function hiddenPart(ms: number | undefined): string {
+  return ms === undefined ? '' : ` (and ${formatDuration(ms)} beside the handler, that nobody waited for)`;
 }
 
 function renderRuns(runs: readonly RunTiming[]): string {

@@ -93,8 +93,14 @@ describe('the dispatcher', () => {
       runners[0]!.finishRun();
       return answer;
     };
-    expect(await run(0)).toMatchObject({ cache: 'miss', loadMs: 0, queueMs: 0, decision: { reason: 'hint' } });
-    expect(await run(clock.now())).toMatchObject({ cache: 'hit', loadMs: 0 });
+    expect(await run(0)).toMatchObject({
+      cache: 'miss',
+      loadMs: 0,
+      hiddenLoadMs: 100,
+      queueMs: 0,
+      decision: { reason: 'hint' },
+    });
+    expect(await run(clock.now())).toMatchObject({ cache: 'hit', loadMs: 0, hiddenLoadMs: 0 });
   });
 
   it('counts of a load begun by a hint what the request waited for it', async () => {
@@ -110,7 +116,7 @@ describe('the dispatcher', () => {
     await settle();
     clock.advance(10);
     runners[0]!.finishRun();
-    expect(await answer).toMatchObject({ cache: 'miss', loadMs: 30, runMs: 10 });
+    expect(await answer).toMatchObject({ cache: 'miss', loadMs: 30, hiddenLoadMs: 70, runMs: 10 });
     dispatcher.hint('a');
     await settle();
     expect(runners[0]!.asked.filter((asked) => asked.startsWith('load'))).toEqual(['load a']);
