@@ -10,6 +10,7 @@ import type {
   AsyncPlatform,
   AsyncRunner,
   NewAsyncCall,
+  TimedAnswer,
 } from '../gateway/async-platform.ts';
 import type { AsyncCallRow, AsyncCallState, AsyncCallStore, KeepLimits } from '../store/async-calls.ts';
 import { pause } from './pause.ts';
@@ -114,13 +115,13 @@ export class AsyncCalls implements AsyncPlatform {
     return summarize(this.#need(id));
   }
 
-  async answer(id: string): Promise<(AsyncAnswer & { readonly durationMs: number }) | null> {
+  async answer(id: string): Promise<TimedAnswer | null> {
     const row = this.#need(id);
-    const durationMs = (row.endedAtMs ?? this.#clock.wall()) - row.submittedAtMs;
+    const { submittedAtMs, endedAtMs, answer } = row;
+    const times = { submittedAtMs, durationMs: (endedAtMs ?? this.#clock.wall()) - submittedAtMs };
     const lost = this.#pending.get(id)?.lost ?? null;
-    if (lost !== null) return { ...lost, durationMs };
-    if (row.answer === null) return null;
-    return { ...row.answer, body: await this.#store.answerBody(row), durationMs };
+    if (lost !== null) return { ...lost, ...times };
+    return answer === null ? null : { ...answer, ...times, body: await this.#store.answerBody(row) };
   }
 
   async cancel(id: string): Promise<void> {

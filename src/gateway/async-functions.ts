@@ -4,7 +4,7 @@
 import type { FastifyInstance } from 'fastify';
 import { headers as names } from '../api/routes.ts';
 import { GpufaasError } from '../errors.ts';
-import { callHeaders, errorAnswer, writeParts } from './answers.ts';
+import { callHeaders, errorAnswer, startHeaders, writeParts } from './answers.ts';
 import type { AsyncAnswer, DueCall } from './async-platform.ts';
 import type { Call } from './call.ts';
 import { byHand, unreachable } from './call.ts';
@@ -38,8 +38,9 @@ export function registerAsyncFunctions(app: FastifyInstance, context: GatewayCon
     const answer = await asyncCalls.answer(id);
     reply.header(names.callId, id);
     if (answer === null) return reply.code(202).send({ id, status: asyncCalls.find(id).state });
-    const { headers, durationMs, summary, status, body } = answer;
-    reply.headers(headers).header(names.durationSeconds, (durationMs / 1000).toFixed(6));
+    const { headers, submittedAtMs, durationMs, summary, status, body } = answer;
+    reply.headers({ ...headers, ...startHeaders(id, submittedAtMs) });
+    reply.header(names.durationSeconds, (durationMs / 1000).toFixed(6));
     if (summary !== null) reply.headers(callHeaders(summary, durationMs));
     return reply.code(status).send(body);
   });

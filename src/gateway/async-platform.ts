@@ -22,6 +22,9 @@ export interface AsyncRunner {
   failure(error: GpufaasError): AsyncAnswer;
 }
 
+/** An answer with when its call came (milliseconds since the epoch), and how long it took from then to its end. */
+export type TimedAnswer = AsyncAnswer & { readonly submittedAtMs: number; readonly durationMs: number };
+
 /** The daemon's asynchronous calls. */
 export interface AsyncPlatform {
   /** Says how calls are run; those that wait begin. Called once. */
@@ -32,7 +35,7 @@ export interface AsyncPlatform {
   /** Throws CALL_NOT_FOUND, as the following do. */
   find(id: string): AsyncCallSummary;
   /** null while there is none. */
-  answer(id: string): Promise<(AsyncAnswer & { readonly durationMs: number }) | null>;
+  answer(id: string): Promise<TimedAnswer | null>;
   /** Throws CONFLICT if it has ended. */
   cancel(id: string): Promise<void>;
   /** Lets a call that has ended run again. Throws CONFLICT while it waits or runs. */
