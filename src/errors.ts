@@ -49,6 +49,7 @@ export const ERROR_TABLE = {
   NOT_IMPLEMENTED: row(501, 2, 'user'),
   HANDLER_DIED: row(502, 1, 'fault', true),
   WORKER_DIED: row(502, 1, 'fault', true),
+  INTERRUPTED: row(502, 1, 'fault', true),
   FETCH_FAILED: row(502, 1, 'fault', true),
   DEPLOY_FAILED: row(422, 1, 'user'),
   DRAINING: row(503, 5, 'capacity', true),

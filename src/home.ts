@@ -11,11 +11,15 @@ export interface Home {
   readonly daemonFile: string;
   readonly lockFile: string;
   readonly database: string;
+  /** Room that is given up when the disk is full. */
+  readonly reserve: string;
   readonly models: string;
   /** Models optimised ahead of time for this machine; can be made again. */
   readonly prepared: string;
   readonly functions: string;
   readonly uploads: string;
+  /** Bodies of asynchronous calls and of their answers. */
+  readonly calls: string;
   readonly logs: string;
   readonly config: string;
   readonly secrets: string;
@@ -30,10 +34,12 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
     daemonFile: join(root, 'daemon.json'),
     lockFile: join(root, 'daemon.lock'),
     database: join(root, 'state.db'),
+    reserve: join(root, 'reserve'),
     models: join(root, 'models'),
     prepared: join(root, 'prepared'),
     functions: join(root, 'functions'),
     uploads: join(root, 'uploads'),
+    calls: join(root, 'calls'),
     logs: join(root, 'logs'),
     config: join(root, 'config.json'),
     secrets: join(root, 'secrets.json'),
@@ -42,9 +48,8 @@ export function resolveHome(environment: NodeJS.ProcessEnv = process.env): Home 
 
 /** Creates the folders of a home, readable by its owner alone. */
 export function createHome(home: Home): void {
-  for (const folder of [home.root, home.models, home.prepared, home.functions, home.uploads, home.logs]) {
-    makeFolder(folder);
-  }
+  const { root, models, prepared, functions, uploads, calls, logs } = home;
+  for (const folder of [root, models, prepared, functions, uploads, calls, logs]) makeFolder(folder);
 }
 
 /** Makes a folder and those above it, for its owner alone. Throws what the system says, also where Node's own way would try for ever (/proc). */

@@ -17,6 +17,9 @@
 //   POST   devices/:id/unplug | plug      DeviceStatus (emulated devices only)
 //   GET    invocations?function&limit&since      InvocationRecord[], newest first
 //   GET    invocations/:id                InvocationRecord
+//   GET    calls?function&state&limit     AsyncCallSummary[], newest first
+//   GET    calls/:id                      AsyncCallSummary
+//   POST   calls/:id/retry                AsyncCallSummary; the call runs again
 //   GET    models                         StoredModelSummary[]
 //   POST   models/pull {url, sha256?}     application/x-ndjson of PullProgress
 //   DELETE models/:sha256                 {sha256, removed: true}
@@ -51,6 +54,9 @@ export const routes = {
     `${BASE}/devices/${segment(id, 'device', 'DEVICE_NOT_FOUND')}/${action}`,
   invocations: `${BASE}/invocations`,
   invocation: (id: string) => `${BASE}/invocations/${segment(id, 'invocation', 'CALL_NOT_FOUND')}`,
+  calls: `${BASE}/calls`,
+  asyncCallRecord: (id: string) => `${BASE}/calls/${segment(id, 'call', 'CALL_NOT_FOUND')}`,
+  asyncCallRetry: (id: string) => `${BASE}/calls/${segment(id, 'call', 'CALL_NOT_FOUND')}/retry`,
   models: `${BASE}/models`,
   modelPull: `${BASE}/models/pull`,
   model: (sha256: string) => `${BASE}/models/${segment(sha256, 'stored model', 'MODEL_NOT_FOUND')}`,

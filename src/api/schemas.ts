@@ -10,6 +10,8 @@ export const runTimingSchema = z.object({
   cache: z.enum(['hit', 'miss']),
   queueMs: z.number(),
   loadMs: z.number(),
+  /** What of a load went by after the call had arrived and before this run was asked for: nobody waited for it. */
+  hiddenLoadMs: z.number().optional(),
   runMs: z.number(),
 });
 export type RunTiming = z.infer<typeof runTimingSchema>;
@@ -18,6 +20,7 @@ export type RunTiming = z.infer<typeof runTimingSchema>;
 export const timingSchema = z.object({
   queueMs: z.number(),
   loadMs: z.number(),
+  hiddenLoadMs: z.number().optional(),
   runMs: z.number(),
   handlerMs: z.number(),
   totalMs: z.number(),
@@ -63,6 +66,27 @@ export const invocationSchema = z.object({
   decisions: z.array(decisionSchema),
 });
 export type InvocationRecord = z.infer<typeof invocationSchema>;
+
+/** An asynchronous call as it stands: `failed` is what its answer says, `interrupted` that the daemon ended while it ran. */
+export const asyncCallSchema = z.object({
+  id: z.string(),
+  function: z.string(),
+  state: z.enum(['queued', 'running', 'done', 'failed', 'cancelled', 'interrupted']),
+  /** HTTP status of the answer; null until there is one. */
+  status: z.number().nullable(),
+  errorCode: z.string().nullable(),
+  /** How often it was begun. */
+  attempts: z.number(),
+  submittedAt: z.string(),
+  /** When it was last begun. */
+  startedAt: z.string().nullable(),
+  endedAt: z.string().nullable(),
+  requestBytes: z.number(),
+  answerBytes: z.number(),
+  /** What became of its X-Callback-Url. */
+  callback: z.enum(['none', 'pending', 'delivered', 'failed']),
+});
+export type AsyncCallSummary = z.infer<typeof asyncCallSchema>;
 
 export const residentSchema = z.object({
   model: z.string(),

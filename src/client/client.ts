@@ -42,6 +42,13 @@ export interface InvocationFilter {
   readonly since?: string | undefined;
 }
 
+/** Narrows the list of asynchronous calls. */
+export interface AsyncCallFilter {
+  readonly function?: string | undefined;
+  readonly state?: string | undefined;
+  readonly limit?: number | undefined;
+}
+
 const ANSWER_TIMEOUT_MS = 30_000;
 /** A load may have to wait for running work and then read a large model. */
 const SLOW_TIMEOUT_MS = 10 * 60_000;
@@ -170,11 +177,7 @@ export class GpufaasClient {
 
   /** Newest first. */
   invocations(filter: InvocationFilter = {}): Promise<Schemas.InvocationRecord[]> {
-    const query = new URLSearchParams();
-    for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
-    return this.#json('GET', `${routes.invocations}?${query.toString()}`, (schemas) =>
-      schemas.invocationSchema.array(),
-    );
+    return this.#json('GET', `${routes.invocations}?${queryOf(filter)}`, (schemas) => schemas.invocationSchema.array());
   }
 
   async invocation(id: string): Promise<Schemas.InvocationRecord> {
@@ -233,6 +236,21 @@ export class GpufaasClient {
   /** Ends such a call. Throws CALL_NOT_FOUND, or CONFLICT if it has ended already. */
   async cancelCall(id: string): Promise<void> {
     await this.#raw('DELETE', routes.asyncCall(existingCall(id)));
+  }
+
+  /** Asynchronous calls, newest first. */
+  asyncCalls(filter: AsyncCallFilter = {}): Promise<Schemas.AsyncCallSummary[]> {
+    return this.#json('GET', `${routes.calls}?${queryOf(filter)}`, (schemas) => schemas.asyncCallSchema.array());
+  }
+
+  /** One of them as it stands. Throws CALL_NOT_FOUND. */
+  async asyncCall(id: string): Promise<Schemas.AsyncCallSummary> {
+    return this.#json('GET', routes.asyncCallRecord(existingCall(id)), (schemas) => schemas.asyncCallSchema);
+  }
+
+  /** Runs one again that has ended. Throws CALL_NOT_FOUND, or CONFLICT while it waits or runs. */
+  async retryCall(id: string): Promise<Schemas.AsyncCallSummary> {
+    return this.#json('POST', routes.asyncCallRetry(existingCall(id)), (schemas) => schemas.asyncCallSchema);
   }
 
   async #call(method: string, path: string, call: Call): Promise<CallAnswer> {
@@ -321,6 +339,12 @@ interface RequestOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly answerTimeoutMs?: number;
   readonly idleTimeoutMs?: number;
+}
+
+function queryOf(filter: object): string {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
+  return query.toString();
 }
 
 function parse<T>(schema: ZodType<T>, text: string, path: string): T {

@@ -29,9 +29,9 @@ export function errorFromProblem(problem: unknown, status: number): GpufaasError
   const fields = typeof problem === 'object' && problem !== null ? (problem as Record<string, unknown>) : {};
   const code = isErrorCode(fields['code']) ? fields['code'] : (CODE_OF_STATUS[status] ?? 'INTERNAL');
   const detail = firstString(fields['detail'], fields['title'], fields['error'], fields['message']);
-  const suggestions = Array.isArray(fields['suggestions'])
-    ? fields['suggestions'].filter((line) => typeof line === 'string')
-    : [];
+  const given = Array.isArray(fields['suggestions']) ? fields['suggestions'] : [];
+  // What the daemon says of a missing token is for those who write their headers themselves.
+  const suggestions = code === 'UNAUTHORIZED' ? [] : given.filter((line) => typeof line === 'string');
   const retryAfterMs = fields['retryAfterMs'];
   return new GpufaasError(code, detail ?? `The daemon answered with status ${status}.`, {
     suggestions,

@@ -17,7 +17,8 @@ export default class Invoke extends BaseCommand {
   static override description = [
     'The input is TEXT, a file, or the standard input. Its content type is taken from the file name or from the content;',
     "-H sets another. The function's answer goes to the standard output, a line about the timing to the standard error:",
-    'HIT if every model was resident, MISS if the call waited for a load.',
+    'HIT if every model was resident, MISS if one had to be loaded for the call. What of a load went on beside the handler,',
+    'so that nobody waited for it, stands at the end.',
   ].join(' ');
   static override examples = [
     { description: 'A file', command: '<%= config.bin %> invoke digits -f seven.png' },

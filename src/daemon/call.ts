@@ -34,6 +34,14 @@ export class Call {
     return this.#waitingRuns === 0 && this.#runs.length === 0;
   }
 
+  /**
+   * A copy of the model that was loaded after this makes its next run a miss: it is the arrival that the load followed, and
+   * with a hint the load may be over before the handler asks. Later runs of the model use what the first one found.
+   */
+  coldAfterMs(model: string): number {
+    return this.#runs.some((run) => run.model === model) ? this.#clock.now() : this.arrivedAtMs;
+  }
+
   runSubmitted(): void {
     if (this.#waitingRuns++ === 0) this.#waitingSinceMs = this.#clock.now();
   }
@@ -42,8 +50,16 @@ export class Call {
   runEnded(model: string, result: InferenceResult | null): void {
     if (--this.#waitingRuns === 0) this.#waitedMs += this.#clock.now() - this.#waitingSinceMs;
     if (result === null) return;
-    const { device, cache, queueMs, loadMs, runMs, decision } = result;
-    this.#runs.push({ model, device, cache, queueMs: round(queueMs), loadMs: round(loadMs), runMs: round(runMs) });
+    const { device, cache, queueMs, loadMs, hiddenLoadMs, runMs, decision } = result;
+    this.#runs.push({
+      model,
+      device,
+      cache,
+      queueMs: round(queueMs),
+      loadMs: round(loadMs),
+      ...(hiddenLoadMs > 0 && { hiddenLoadMs: round(hiddenLoadMs) }),
+      runMs: round(runMs),
+    });
     if (decision !== null) {
       this.#decisions.push({ model, device, reason: decision.reason, considered: [...decision.considered] });
     }
@@ -85,10 +101,12 @@ export class Call {
   #timing(): Timing {
     let queueMs = 0;
     let loadMs = 0;
+    let hiddenLoadMs = 0;
     let runMs = 0;
     for (const run of this.#runs) {
       queueMs += run.queueMs;
       loadMs += run.loadMs;
+      hiddenLoadMs += run.hiddenLoadMs ?? 0;
       runMs += run.runMs;
     }
     const now = this.#clock.now();
@@ -98,6 +116,7 @@ export class Call {
     return {
       queueMs: round(queueMs),
       loadMs: round(loadMs),
+      ...(hiddenLoadMs > 0 && { hiddenLoadMs: round(hiddenLoadMs) }),
       runMs: round(runMs),
       handlerMs: round(handlerMs),
       totalMs: round(totalMs),

@@ -97,12 +97,17 @@ export class Calls {
   }
 
   /** One call of a function's handler. */
-  invoke(request: FunctionCall, signal: AbortSignal): Promise<FunctionOutcome> {
-    return this.invokeServing(this.#catalog.need(request.function), request, signal);
+  invoke(request: FunctionCall, signal: AbortSignal, onStart?: () => void): Promise<FunctionOutcome> {
+    return this.invokeServing(this.#catalog.need(request.function), request, signal, onStart);
   }
 
   /** One call of a given version, serving or not (the smoke test of a deployment). */
-  async invokeServing(serving: Serving, request: FunctionCall, signal: AbortSignal): Promise<FunctionOutcome> {
+  async invokeServing(
+    serving: Serving,
+    request: FunctionCall,
+    signal: AbortSignal,
+    onStart?: () => void,
+  ): Promise<FunctionOutcome> {
     const call = this.#begin(serving, request);
     const limit = this.#limit(signal, serving.version.manifest.timeoutMs, call);
     let inside = false;
@@ -115,8 +120,11 @@ export class Calls {
       this.#refuseIfDraining();
       const { process } = serving;
       if (process === null) throw new GpufaasError('INTERNAL', 'A function without handler was invoked.');
+      // Its models are loaded while the handler is not yet there, or prepares what it will run them on.
+      for (const { key } of serving.models.values()) this.#dispatcher.hint(key);
       await serving.calls.enter(limit.signal);
       inside = true;
+      onStart?.();
       const response = await process.invoke(request, this.#runFor(serving, call, limit), limit.signal);
       if (limit.signal.aborted) throw toGpufaasError(limit.signal.reason);
       if (response.body instanceof Uint8Array) {
@@ -193,6 +201,7 @@ export class Calls {
           model: model.key,
           inputs,
           arrivedAtMs: call.arrivedAtMs,
+          coldAfterMs: call.coldAfterMs(model.name),
           bytes,
           rows: rowsOf(model.model, inputs[0]?.shape),
           priority: PRIORITIES[manifest.priority],

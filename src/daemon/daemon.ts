@@ -17,10 +17,14 @@ import { createModelFetcher } from '../models/pull.ts';
 import { createModelStore } from '../models/store.ts';
 import { createScheduler } from '../scheduling/scheduler.ts';
 import { openDatabase } from '../store/database.ts';
+import { createAsyncCallStore } from '../store/async-calls.ts';
 import { createFunctionStore } from '../store/functions.ts';
 import { createHistory } from '../store/history.ts';
+import { createDiskReserve } from '../store/reserve.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createRunner, type RunnerOptions } from '../workers/runner.ts';
+import { AsyncCalls } from './async-calls.ts';
+import { Callbacks } from './callbacks.ts';
 import { Calls } from './calls.ts';
 import { Catalog } from './catalog.ts';
 import { Deployments } from './deployments.ts';
@@ -108,7 +112,9 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
 
   const database = openDatabase(home.database);
   undo.push(() => database.close());
-  const store = createFunctionStore(database);
+  const reserve = createDiskReserve(home.reserve);
+  reserve.keep();
+  const store = createFunctionStore(database, reserve);
   // Written while calls are served: waiting for the disk here would hold every caller up.
   const historyDatabase = openDatabase(home.database, 'normal');
   undo.push(() => historyDatabase.close());
@@ -219,6 +225,15 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   undo.push(() => dispatcher.close(true));
   await startDevices(devices, dispatcher, options.workers ?? {}, log);
 
+  const asyncCallStore = createAsyncCallStore(historyDatabase, home.calls);
+  await asyncCallStore.sweep();
+  const asyncCalls = new AsyncCalls({
+    store: asyncCallStore,
+    callbacks: new Callbacks(),
+    clock,
+    onNotice: (message, details) => log.warn(details, message),
+  });
+
   let closing: Promise<void> | null = null;
   const ended = Promise.withResolvers<void>();
   const close = (drainMs = 0): Promise<void> => (closing ??= end(drainMs));
@@ -233,6 +248,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     catalog,
     dispatcher,
     calls,
+    asyncCalls,
     deployments,
     inventory,
     library,
@@ -243,18 +259,23 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   });
   const gateway = await createGateway(platform, { token, host, log });
   undo.push(() => gateway.close());
+  undo.push(() => asyncCalls.close());
   url = await listenSomewhere(gateway, host, options.port, log);
   writeDaemonFile(home, { pid: process.pid, url, version, startedAt: new Date(clock.wall()).toISOString() });
   undo.push(() => rmSync(home.daemonFile, { force: true }));
 
   const keeper = new ResidencyKeeper({ dispatcher, catalog, store, clock });
   keeper.restore();
-  const measuring = setInterval(() => void dispatcher.measure(), MEASURE_EVERY_MS);
+  const measuring = setInterval(() => {
+    void dispatcher.measure();
+    reserve.keep();
+  }, MEASURE_EVERY_MS);
   log.info({ url, version, policy, devices: devices.map((device) => device.id) }, 'ready');
 
   async function end(drainMs: number): Promise<void> {
     log.info({ drainMs, underWay: calls.underWay }, 'draining');
     clearInterval(measuring);
+    asyncCalls.stop();
     const drained = await calls.drain(drainMs);
     if (!drained) log.warn({ underWay: calls.underWay }, 'calls were cut off');
     keeper.close();

@@ -133,9 +133,10 @@ export class Dispatcher {
     this.#apply({ type: 'pinned', model, pinned });
   }
 
-  /** An invocation that will probably run these models has arrived. */
-  hint(models: Iterable<string>): void {
-    for (const model of models) this.#apply({ type: 'hinted', model });
+  /** An invocation that will probably run the model has arrived; costs next to nothing where a device holds it. */
+  hint(model: string): void {
+    for (const slot of this.#executor.slots.values()) if (slot.loads.has(model)) return;
+    this.#apply({ type: 'hinted', model });
   }
 
   /** Lifts a quarantine: the model is tried again. */

@@ -293,18 +293,22 @@ export class Executor {
     load: Load | undefined,
     startedAtMs: number,
   ): void {
-    const { submittedAtMs } = pending;
+    const { submittedAtMs, request } = pending;
     const loadMs =
       load === undefined
         ? 0
         : Math.max(0, Math.min(load.endedAtMs ?? startedAtMs, startedAtMs) - Math.max(load.startedAtMs, submittedAtMs));
-    const isMiss = action.cache === 'miss' || loadMs > 0;
+    const coldAfterMs = request.coldAfterMs ?? submittedAtMs;
+    const loadedAtMs = load?.endedAtMs ?? 0;
+    const isMiss = action.cache === 'miss' || loadMs > 0 || loadedAtMs > coldAfterMs;
+    const hiddenLoadMs = Math.min(loadedAtMs, submittedAtMs) - Math.max(load?.startedAtMs ?? 0, coldAfterMs);
     const result: InferenceResult = {
       outputs,
       device: action.device,
       cache: isMiss ? 'miss' : 'hit',
       queueMs: Math.max(0, startedAtMs - submittedAtMs - loadMs),
       loadMs,
+      hiddenLoadMs: Math.max(0, hiddenLoadMs),
       runMs: this.#clock.now() - startedAtMs,
       // What waited for a load runs where it does because of the load: by the time of the run the device holds the model.
       decision: (isMiss ? load?.decision : null) ?? action.decision ?? null,

@@ -239,12 +239,12 @@ export class ModelLibrary implements ModelIntake {
   /** Removes a model that no version of a function uses. */
   async remove(sha256: string): Promise<void> {
     const matching = (await this.#options.modelStore.list()).filter((model) => model.sha256.startsWith(sha256));
-    if (matching.length !== 1 || sha256.length < 6) {
+    if (matching.length !== 1 || sha256.length < 8) {
       throw new GpufaasError(
         'MODEL_NOT_FOUND',
         `${matching.length > 1 ? 'More than one' : 'No'} stored model begins with ${JSON.stringify(sha256.slice(0, 64))}.`,
         {
-          suggestions: ['`gpufaas models ls` shows them; at least 6 digits are needed.'],
+          suggestions: ['`gpufaas models ls` shows them; at least 8 digits are needed.'],
         },
       );
     }

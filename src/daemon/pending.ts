@@ -12,6 +12,8 @@ export interface InferenceRequest {
   readonly inputs: readonly Tensor[];
   /** Arrival of the invocation, on the dispatcher's clock. */
   readonly arrivedAtMs: number;
+  /** A copy of the model that was loaded later than this is one that the request is a miss for; absent: its submission. */
+  readonly coldAfterMs?: number;
   readonly bytes: number;
   /** Along the batch axis. */
   readonly rows: number;
@@ -26,10 +28,13 @@ export interface InferenceRequest {
 export interface InferenceResult {
   readonly outputs: readonly Tensor[];
   readonly device: string;
-  /** `miss` if it waited for a load, its own or one under way. */
+  /** `miss` if it waited for a load, its own or one under way, or would have without the hint at its invocation's arrival. */
   readonly cache: 'hit' | 'miss';
   readonly queueMs: number;
+  /** What it waited for a load; what of the load went by before it was submitted is not in it. */
   readonly loadMs: number;
+  /** What of the load went by between the invocation's arrival and the submission. */
+  readonly hiddenLoadMs: number;
   readonly runMs: number;
   readonly decision: Decision | null;
 }

@@ -4,6 +4,7 @@ import type { PlatformEvent } from '../api/events.ts';
 import type { FunctionDetail, FunctionSummary, StatusResponse } from '../api/schemas.ts';
 import type { Clock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
+import type { AsyncPlatform } from '../gateway/async-platform.ts';
 import type { Platform, ResidencyTarget, ServedFunction } from '../gateway/platform.ts';
 import type { Home } from '../home.ts';
 import type { FunctionStore } from '../store/functions.ts';
@@ -28,6 +29,7 @@ export interface PlatformParts {
   readonly catalog: Catalog;
   readonly dispatcher: Dispatcher;
   readonly calls: Calls;
+  readonly asyncCalls: AsyncPlatform;
   readonly deployments: Deployments;
   readonly inventory: Inventory;
   readonly library: ModelLibrary;
@@ -190,9 +192,10 @@ export function createPlatform(parts: PlatformParts): Platform {
     served: (): readonly ServedFunction[] => catalog.all().map((serving) => catalog.served(serving)),
     live: () => dispatcher.stalledMs < STALLED_MS,
     ready,
-    invoke: (call, signal) => calls.invoke(call, signal),
+    invoke: (call, signal, onStart) => calls.invoke(call, signal, onStart),
     infer: (call, signal) => calls.infer(call, signal),
     refused: (call) => calls.refused(call),
+    asyncCalls: parts.asyncCalls,
     functions: async () => {
       const counts = history.counts();
       return catalog

@@ -73,7 +73,8 @@ export function callHeaders(call: CallSummary, totalMs: number): OutgoingHttpHea
     [names.version]: String(call.version),
     [names.serverTiming]:
       `queue;dur=${timing.queueMs.toFixed(3)}, load;dur=${timing.loadMs.toFixed(3)}, run;dur=${timing.runMs.toFixed(3)}, ` +
-      `handler;dur=${timing.handlerMs.toFixed(3)}, total;dur=${totalMs.toFixed(3)}`,
+      `handler;dur=${timing.handlerMs.toFixed(3)}, total;dur=${totalMs.toFixed(3)}` +
+      (timing.hiddenLoadMs === undefined ? '' : `, hidden-load;dur=${timing.hiddenLoadMs.toFixed(3)}`),
   };
   if (call.device !== null) headers[names.device] = call.device;
   return headers;

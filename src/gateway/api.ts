@@ -4,6 +4,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { routes } from '../api/routes.ts';
+import { asyncCallSchema } from '../api/schemas.ts';
 import type { GatewayContext } from './context.ts';
 import { bareName } from './names.ts';
 import { sendLines } from './ndjson.ts';
@@ -27,6 +28,12 @@ const invocationQuery = z.object({
   function: z.string().max(64).optional(),
   limit: count.default(100),
   since: moment.optional(),
+});
+
+const callQuery = z.object({
+  function: z.string().max(64).optional(),
+  state: asyncCallSchema.shape.state.optional(),
+  limit: count.default(100),
 });
 
 const read = { config: { access: 'read' as const } };
@@ -108,6 +115,10 @@ function registerRecords(app: FastifyInstance, context: GatewayContext): void {
   app.get(`${routes.invocations}/:id`, guarded, (request) =>
     platform.invocation(parameter(request, 'id').slice(0, 100)),
   );
+  const call = (request: FastifyRequest): string => parameter(request, 'id').slice(0, 100);
+  app.get(routes.calls, guarded, async (request) => platform.asyncCalls.list(present(query(request, callQuery))));
+  app.get(`${routes.calls}/:id`, guarded, async (request) => platform.asyncCalls.find(call(request)));
+  app.post(`${routes.calls}/:id/retry`, change, async (request) => platform.asyncCalls.retry(call(request)));
   app.get(routes.models, read, () => platform.models());
   app.delete(`${routes.models}/:sha256`, change, async (request) => {
     const sha256 = parameter(request, 'sha256').slice(0, 100);

@@ -1,12 +1,11 @@
-// /async-function/{name}: takes a call and answers at once; its result is polled by the call's id, or sent to a URL of the
-// caller's choice.
+// /async-function/{name}: takes a call and answers at once; its answer is asked for by the call's id, or sent to a URL of the
+// caller's choice. Keeping and ordering calls is the daemon's business; here is how one is read, run and answered.
 
 import type { FastifyInstance } from 'fastify';
 import { headers as names } from '../api/routes.ts';
 import { GpufaasError } from '../errors.ts';
-import { callHeaders, errorAnswer, writeParts } from './answers.ts';
-import type { AsyncResult, DeliverCallback } from './async-calls.ts';
-import { AsyncCalls } from './async-calls.ts';
+import { callHeaders, errorAnswer, startHeaders, writeParts } from './answers.ts';
+import type { AsyncAnswer, DueCall } from './async-platform.ts';
 import type { Call } from './call.ts';
 import { byHand, unreachable } from './call.ts';
 import { requestCoding, unpackBody } from './compression.ts';
@@ -17,105 +16,99 @@ import { infer, inferenceHeaders } from './infer.ts';
 import { findFunction } from './names.ts';
 import type { ServedFunction } from './platform.ts';
 
-const CALLBACK_TIMEOUT_MS = 10_000;
-const CALLBACK_ATTEMPTS = 3;
 const MAX_RESULT_BYTES = 64 * 1024 * 1024;
 
-/** Registers asynchronous calls. */
+/** Registers asynchronous calls, and lets the daemon begin those that wait. */
 export function registerAsyncFunctions(app: FastifyInstance, context: GatewayContext, guard: Guard): void {
-  const calls = new AsyncCalls(delivery(context), (error) => {
-    const { headers, body } = errorAnswer(error, 'both');
-    const type = String(headers['content-type']);
-    return {
-      status: error.status,
-      headers: { 'content-type': type },
-      body: Buffer.from(JSON.stringify(body)),
-      summary: null,
-    };
-  });
-  app.addHook('onClose', async () => calls.close());
+  const { asyncCalls } = context.platform;
+  asyncCalls.serve({ run: (call, signal, onBegin) => run(context, call, signal, onBegin), failure });
 
   const submit = byHand(
     context,
     () => 'both',
-    async (call) => {
-      const served = findFunction(context.platform, call.params['name'] ?? '');
-      await accept(context, guard, calls, call, served);
-    },
+    async (call) => accept(context, guard, call, findFunction(context.platform, call.params['name'] ?? '')),
   );
   const access = { config: { access: 'call' as const } };
   for (const url of ['/async-function/:name', '/async-function/:name/*']) {
     app.route({ method: 'POST', url, ...access, onRequest: submit, handler: unreachable });
   }
   // The id of a call is a secret between us and its caller: whoever has it may poll and cancel.
-  app.get('/async-function/:name', access, (request, reply) => {
+  app.get('/async-function/:name', access, async (request, reply) => {
     const id = (request.params as { name: string }).name;
-    const state = calls.state(id);
-    if (state === null) throw callNotFound();
+    const answer = await asyncCalls.answer(id);
     reply.header(names.callId, id);
-    if (state.state !== 'ended') return reply.code(202).send({ id, status: state.state });
-    const { result, durationMs } = state;
-    reply.headers(result.headers).header(names.durationSeconds, (durationMs / 1000).toFixed(6));
-    if (result.summary !== null) reply.headers(callHeaders(result.summary, durationMs));
-    return reply.code(result.status).send(result.body);
+    if (answer === null) return reply.code(202).send({ id, status: asyncCalls.find(id).state });
+    const { headers, submittedAtMs, durationMs, summary, status, body } = answer;
+    reply.headers({ ...headers, ...startHeaders(id, submittedAtMs) });
+    reply.header(names.durationSeconds, (durationMs / 1000).toFixed(6));
+    if (summary !== null) reply.headers(callHeaders(summary, durationMs));
+    return reply.code(status).send(body);
   });
-  app.delete('/async-function/:name', access, (request, reply) => {
+  app.delete('/async-function/:name', access, async (request, reply) => {
     const id = (request.params as { name: string }).name;
-    calls.cancel(id);
+    await asyncCalls.cancel(id);
     return reply.header(names.callId, id).send({ id, cancelled: true });
   });
 }
 
-const callNotFound = (): GpufaasError =>
-  new GpufaasError('CALL_NOT_FOUND', 'There is no asynchronous call of this id.', {
-    suggestions: ['Results are kept for an hour, and not over a restart.'],
-  });
-
-async function accept(
-  context: GatewayContext,
-  guard: Guard,
-  calls: AsyncCalls,
-  call: Call,
-  served: ServedFunction,
-): Promise<void> {
+async function accept(context: GatewayContext, guard: Guard, call: Call, served: ServedFunction): Promise<void> {
   call.target = { served, surface: 'async' };
-  const callbackUrl = checkCallback(call.header('x-callback-url'));
+  const { url = '/', method = 'POST' } = call.request;
+  const path = subPathOf(url);
+  // What can be refused now is not kept to be refused later.
+  if (!served.hasHandler) {
+    chooseModel(served, call.params['*']);
+    requestCoding(call.header('content-encoding'));
+  }
   const body = await call.readBody(served.maxBodyBytes);
-  const run = served.hasHandler
-    ? handlerRun(context, guard, call, served, body)
-    : inferenceRun(context, call, served, body);
-  calls.submit({ id: call.id, function: served.name, bytes: body.byteLength, callbackUrl, run });
+  const callbackUrl = call.header('x-callback-url') || null;
+  const headers = handlerHeaders(call, guard);
+  await context.platform.asyncCalls.submit({
+    id: call.id,
+    function: served.name,
+    method,
+    path,
+    headers,
+    body,
+    callbackUrl,
+  });
   const answer = Buffer.from(JSON.stringify({ id: call.id, status: 'queued' }));
   const location = `/async-function/${call.id}`;
   writeParts(call.response, 202, { ...call.headers, 'content-type': 'application/json', location }, [answer]);
 }
 
-function checkCallback(url: string | undefined): string | null {
-  if (url === undefined || url === '') return null;
-  const parsed = url.length <= 2000 && URL.canParse(url) ? new URL(url) : null;
-  if (parsed === null || (parsed.protocol !== 'http:' && parsed.protocol !== 'https:')) {
-    throw new GpufaasError('BAD_REQUEST', 'X-Callback-Url must be an http or https URL.');
-  }
-  return parsed.href;
+/** Runs a call as its function is now: it may be another version than when the call came. */
+async function run(
+  context: GatewayContext,
+  call: DueCall,
+  signal: AbortSignal,
+  onBegin: (once: boolean) => void,
+): Promise<AsyncAnswer> {
+  const served = findFunction(context.platform, call.function);
+  if (served.hasHandler) return runHandler(context, call, signal, () => onBegin(true));
+  onBegin(false);
+  return runModel(context, served, call, signal);
 }
 
-type Run = (signal: AbortSignal) => Promise<AsyncResult>;
-
-function handlerRun(context: GatewayContext, guard: Guard, call: Call, served: ServedFunction, body: Uint8Array): Run {
-  const request = {
-    function: served.name,
-    callId: call.id,
-    method: call.request.method ?? 'POST',
-    path: subPathOf(call.request.url ?? '/'),
-    headers: handlerHeaders(call, guard),
-    body,
-    surface: 'async',
-  } as const;
-  return async (signal) => {
-    const outcome = await context.platform.invoke({ ...request, arrivedAtMs: performance.now() }, signal);
-    const headers = checkOutcome(outcome);
-    const bytes = outcome.body instanceof Uint8Array ? outcome.body : await collect(outcome.body);
-    return { status: outcome.status, headers, body: bytes, summary: outcome.call };
+async function runHandler(
+  context: GatewayContext,
+  call: DueCall,
+  signal: AbortSignal,
+  onStart: () => void,
+): Promise<AsyncAnswer> {
+  const { id: callId, function: name, method, path, headers, body } = call;
+  const outcome = await context.platform.invoke(
+    { function: name, callId, method, path, headers, body, surface: 'async', arrivedAtMs: performance.now() },
+    signal,
+    onStart,
+  );
+  const bytes = outcome.body instanceof Uint8Array ? outcome.body : await collect(outcome.body);
+  return {
+    status: outcome.status,
+    headers: checkOutcome(outcome),
+    body: bytes,
+    summary: outcome.call,
+    errorCode: null,
   };
 }
 
@@ -130,56 +123,34 @@ async function collect(stream: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return Buffer.concat(chunks, bytes);
 }
 
-function inferenceRun(context: GatewayContext, call: Call, served: ServedFunction, packed: Uint8Array): Run {
-  const found = chooseModel(served, call.params['*']);
-  const coding = requestCoding(call.header('content-encoding'));
-  const header = call.header('inference-header-content-length');
-  return async (signal) => {
-    const target = { id: call.id, arrivedAtMs: performance.now(), surface: 'async', signal } as const;
-    const unpacked = coding === null ? packed : await unpackBody(packed, coding, served.maxBodyBytes);
-    let handedOver = false;
-    try {
-      // Decoding may give the body away to another thread; a second attempt needs it again.
-      const { encoded, summary } = await infer(
-        context,
-        found,
-        target,
-        { bytes: new Uint8Array(unpacked), header },
-        () => {
-          handedOver = true;
-        },
-      );
-      return { status: 200, headers: inferenceHeaders(encoded), body: Buffer.concat(encoded.parts), summary };
-    } finally {
-      call.handedOver = handedOver;
-    }
+async function runModel(
+  context: GatewayContext,
+  served: ServedFunction,
+  call: DueCall,
+  signal: AbortSignal,
+): Promise<AsyncAnswer> {
+  const found = chooseModel(served, call.path.slice(1).split('?', 1)[0]);
+  const coding = requestCoding(call.headers['content-encoding']);
+  const header = call.headers['inference-header-content-length'];
+  const bytes = coding === null ? call.body : await unpackBody(call.body, coding, served.maxBodyBytes);
+  const target = { id: call.id, arrivedAtMs: performance.now(), surface: 'async', signal } as const;
+  const { encoded, summary } = await infer(context, found, target, { bytes, header }, () => undefined);
+  return {
+    status: 200,
+    headers: inferenceHeaders(encoded),
+    body: Buffer.concat(encoded.parts),
+    summary,
+    errorCode: null,
   };
 }
 
-function delivery(context: GatewayContext): DeliverCallback {
-  return async ({ id, function: name, callbackUrl }, { result, durationMs }) => {
-    for (let attempt = 1; attempt <= CALLBACK_ATTEMPTS; attempt++) {
-      try {
-        const response = await fetch(callbackUrl!, {
-          method: 'POST',
-          body: result.body as Uint8Array<ArrayBuffer>,
-          redirect: 'error',
-          signal: AbortSignal.timeout(CALLBACK_TIMEOUT_MS),
-          headers: {
-            'content-type': result.headers['content-type'] ?? 'application/octet-stream',
-            'x-call-id': id,
-            'x-duration-seconds': (durationMs / 1000).toFixed(6),
-            'x-function-name': name,
-            'x-function-status': String(result.status),
-          },
-        });
-        await response.body?.cancel();
-        if (response.status < 500) return;
-      } catch {
-        // Tried again below.
-      }
-      await new Promise((resolve) => setTimeout(resolve, 500 * 2 ** attempt).unref());
-    }
-    context.settings.log.warn({ callId: id, function: name }, 'a callback could not be delivered');
+function failure(thrown: GpufaasError): AsyncAnswer {
+  const { error, headers, body } = errorAnswer(thrown, 'both');
+  return {
+    status: error.status,
+    headers: { 'content-type': String(headers['content-type']) },
+    body: Buffer.from(JSON.stringify(body)),
+    summary: null,
+    errorCode: error.code,
   };
 }

@@ -32,11 +32,11 @@ function functionNotFound(name: string, served: readonly ServedFunction[]): Gpuf
   });
 }
 
-/** One is the beginning of the other, or they differ in at most two letters. */
+/** One is the beginning of the other, or they differ in at most two letters, of short ones in fewer. */
 function isNear(given: string, known: string): boolean {
   if (given.length > 80 || given === '') return false;
   if (known.startsWith(given) || given.startsWith(known)) return true;
-  return distance(given, known) <= 2;
+  return distance(given, known) <= Math.min(2, Math.floor(Math.max(given.length, known.length) / 3));
 }
 
 /** Levenshtein distance of two short strings. */

@@ -24,6 +24,7 @@ const COMPONENTS = {
   StoredModel: schemas.storedModelSchema,
   LogLine: schemas.logLineSchema,
   Problem: schemas.problemSchema,
+  AsyncCall: schemas.asyncCallSchema,
   Event: platformEventSchema,
   ShutdownRequest: bodies.shutdown,
   RollbackRequest: bodies.rollback,

@@ -18,6 +18,7 @@ import type {
 } from '../api/schemas.ts';
 import type { HandlerRequest } from '../functions/types.ts';
 import type { Tensor, TensorSpec } from '../tensors.ts';
+import type { AsyncPlatform } from './async-platform.ts';
 
 /** Through which door an invocation came; recorded with it. `smoke` is a deployment's own check, which nobody called. */
 export type Surface = 'function' | 'infer' | 'async' | 'smoke';
@@ -128,10 +129,13 @@ export interface Platform {
   ready(): boolean;
 
   // Serving. The signal fires when nobody waits for the answer any more; then reject with CANCELLED.
-  invoke(call: FunctionCall, signal: AbortSignal): Promise<FunctionOutcome>;
+  /** `onStart` is told just before the handler is given the call; what fails before has done nothing. */
+  invoke(call: FunctionCall, signal: AbortSignal, onStart?: () => void): Promise<FunctionOutcome>;
   infer(call: InferenceCall, signal: AbortSignal): Promise<InferenceOutcome>;
   /** A call that failed before it reached `invoke` or `infer` (body too large, bad tensors): recorded for `explain` and the events. */
   refused(call: RefusedCall): void;
+  /** Calls that nobody waits for. */
+  readonly asyncCalls: AsyncPlatform;
 
   // Functions.
   functions(): Promise<FunctionSummary[]>;

@@ -115,6 +115,7 @@ export type DecisionReason =
   | 'economic' // locality's rule found this load the best use of the memory
   | 'age-limit' // locality's bound in time
   | 'replica'
+  | 'hint'
   | 'preload'
   | 'requested'
   | 'keep-alive' // evicted after its keep-alive

@@ -48,6 +48,26 @@ const MIGRATIONS: readonly string[] = [
      key TEXT PRIMARY KEY,
      value REAL NOT NULL
    ) STRICT;`,
+  `CREATE TABLE async_calls (
+     sequence INTEGER PRIMARY KEY,
+     id TEXT NOT NULL UNIQUE,
+     function TEXT NOT NULL,
+     state TEXT NOT NULL,
+     request TEXT NOT NULL,
+     request_bytes INTEGER NOT NULL,
+     callback_url TEXT,
+     callback TEXT NOT NULL,
+     attempts INTEGER NOT NULL DEFAULT 0,
+     submitted_at INTEGER NOT NULL,
+     queued_at INTEGER NOT NULL,
+     started_at INTEGER,
+     ended_at INTEGER,
+     answer TEXT,
+     answer_bytes INTEGER NOT NULL DEFAULT 0
+   ) STRICT;
+   CREATE INDEX async_calls_unended ON async_calls (queued_at, sequence) WHERE ended_at IS NULL;
+   CREATE INDEX async_calls_by_end ON async_calls (ended_at) WHERE ended_at IS NOT NULL;
+   CREATE INDEX async_calls_by_function ON async_calls (function, sequence);`,
 ];
 
 /**

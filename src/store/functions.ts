@@ -1,9 +1,11 @@
 // Functions, their versions and the models they use, kept durably. Verbs only; every write is one transaction.
 
 import type { DatabaseSync } from 'node:sqlite';
+import { GpufaasError } from '../errors.ts';
 import type { FunctionVersion, Manifest } from '../functions/types.ts';
 import type { Model } from '../models/types.ts';
 import { inTransaction } from './database.ts';
+import type { DiskReserve } from './reserve.ts';
 
 /** A function as it stands in the database. */
 export interface FunctionRow {
@@ -37,7 +39,8 @@ export interface FunctionStore {
   saveResidents(residents: readonly { readonly key: string; readonly value: number }[]): void;
 }
 
-export function createFunctionStore(database: DatabaseSync): FunctionStore {
+/** With a reserve, what takes no room in the end can be written on a full disk too. */
+export function createFunctionStore(database: DatabaseSync, reserve?: DiskReserve): FunctionStore {
   const allFunctions = database.prepare('SELECT name, serving_version, pinned FROM functions ORDER BY name');
   const versionsOf = database.prepare(
     'SELECT name, version, manifest, models, created_at FROM versions WHERE name = ? ORDER BY version',
@@ -56,7 +59,9 @@ export function createFunctionStore(database: DatabaseSync): FunctionStore {
   const deleteVersions = database.prepare('DELETE FROM versions WHERE name = ?');
   const deleteFunction = database.prepare('DELETE FROM functions WHERE name = ?');
   const deleteCount = database.prepare('DELETE FROM counts WHERE function = ?');
-  const deleteLogs = database.prepare('DELETE FROM logs WHERE function = ?');
+  const deleteLogs = database.prepare(
+    'DELETE FROM logs WHERE sequence IN (SELECT sequence FROM logs WHERE function = ? LIMIT 500)',
+  );
   const allModels = database.prepare('SELECT model FROM models ORDER BY key');
   const upsertModel = database.prepare(
     'INSERT INTO models (key, model) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET model = excluded.model',
@@ -66,6 +71,12 @@ export function createFunctionStore(database: DatabaseSync): FunctionStore {
   const deleteModel = database.prepare('DELETE FROM models WHERE key = ?');
   const allResidents = database.prepare('SELECT key FROM residents ORDER BY value DESC, key');
   const insertResident = database.prepare('INSERT OR REPLACE INTO residents (key, value) VALUES (?, ?)');
+
+  const small = (work: () => unknown): void => {
+    const write = (): void => void inTransaction(database, work);
+    if (reserve === undefined) write();
+    else reserve.spend(write);
+  };
 
   return {
     functions: () =>
@@ -94,16 +105,21 @@ export function createFunctionStore(database: DatabaseSync): FunctionStore {
         );
         upsertFunction.run(version.name, version.version);
       }),
-    serve: (name, version) => void inTransaction(database, () => setServing.run(version, name)),
-    setPinned: (name, pinned) => void inTransaction(database, () => pin.run(pinned ? 1 : 0, name)),
-    dropVersion: (name, version) => void inTransaction(database, () => deleteVersion.run(name, version)),
-    remove: (name) =>
-      inTransaction(database, () => {
+    serve: (name, version) => small(() => setServing.run(version, name)),
+    setPinned: (name, pinned) => small(() => pin.run(pinned ? 1 : 0, name)),
+    dropVersion: (name, version) => small(() => deleteVersion.run(name, version)),
+    remove: (name) => {
+      small(() => {
         deleteVersions.run(name);
         deleteFunction.run(name);
         deleteCount.run(name);
-        deleteLogs.run(name);
-      }),
+      });
+      // Not in one with the rest: of many lines the log of the change alone would fill what room there is.
+      inPieces(
+        () => Number(deleteLogs.run(name).changes),
+        (work) => small(work),
+      );
+    },
     models: () => allModels.all().map((row) => JSON.parse(String(row['model'])) as Model),
     saveModel: (model) => void inTransaction(database, () => upsertModel.run(model.key, JSON.stringify(model))),
     touchModels: (keys, atMs) =>
@@ -114,7 +130,7 @@ export function createFunctionStore(database: DatabaseSync): FunctionStore {
       const value = lastUsed.get(key)?.['last_used_at'];
       return value == null ? null : Number(value);
     },
-    removeModel: (key) => void inTransaction(database, () => deleteModel.run(key)),
+    removeModel: (key) => small(() => deleteModel.run(key)),
     residents: () => allResidents.all().map((row) => String(row['key'])),
     saveResidents: (residents) =>
       inTransaction(database, () => {
@@ -122,4 +138,20 @@ export function createFunctionStore(database: DatabaseSync): FunctionStore {
         for (const { key, value } of residents) insertResident.run(key, value);
       }),
   };
+}
+
+/** Deletes piece by piece until nothing is left. A disk too full for it keeps the rest: newer lines drive them out in time. */
+function inPieces(deletePiece: () => number, write: (work: () => void) => void): void {
+  let deleted: number;
+  do {
+    try {
+      deleted = 0;
+      write(() => {
+        deleted = deletePiece();
+      });
+    } catch (error) {
+      if (error instanceof GpufaasError && error.code === 'DISK_FULL') return;
+      throw error;
+    }
+  } while (deleted > 0);
 }

@@ -183,18 +183,25 @@ describe('a disk', () => {
   });
 
   it.skipIf(!mounted)(
-    'that is full stops no call, fails a deployment, and is forgotten when there is room',
+    'that is full stops no call, fails a deployment, lets a function go, and is forgotten when there is room',
     async () => {
       writeFileSync(join(full.folder, 'tiny.onnx'), tinyModel().bytes);
       writeFileSync(join(full.folder, 'fixed.onnx'), fixedShapeModel());
       expect(await full.run(['up', '--port', '0'])).toMatchObject({ code: 0 });
       expect(await full.run(['deploy', 'tiny.onnx'])).toMatchObject({ code: 0 });
+      expect(await full.run(['deploy', 'tiny.onnx', '--name', 'other'])).toMatchObject({ code: 0 });
       fill(ballast);
       expect(await full.run(['invoke', 'tiny', '-d', TENSORS])).toMatchObject({ code: 0 });
       // Under the store, and under SQLite.
       expectFailure(await full.run(['deploy', 'fixed.onnx']), 1, /room on disk|disk.*full/);
-      expectFailure(await full.run(['rm', 'tiny']), 1, /disk.*full/);
+      expectFailure(await full.run(['config', 'set', 'policy', 'lb']), 1, /disk.*full|room on disk/);
+      expectFailure(await full.run(['invoke', 'tiny', '-d', TENSORS, '--async']), 1, /room on disk/);
       expect(await full.run(['invoke', 'tiny', '-d', TENSORS])).toMatchObject({ code: 0 });
+      // What makes room is possible all the same.
+      fill(`${ballast}.2`);
+      expect(await full.run(['rm', 'other'])).toMatchObject({ code: 0 });
+      expect((await full.json<{ name: string }[]>('ls')).map(({ name }) => name)).toEqual(['tiny']);
+      rmSync(`${ballast}.2`);
       rmSync(ballast);
       expect(await full.run(['deploy', 'fixed.onnx'])).toMatchObject({ code: 0 });
       expect((await full.json<{ name: string }[]>('ls')).map(({ name }) => name)).toEqual(['fixed', 'tiny']);

@@ -1,6 +1,9 @@
 // A daemon for tests of the gateway: the real interface, functions held in memory, models that compute something a test
 // can check by hand. Records what it was asked.
 
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { PlatformEvent } from '../../src/api/events.ts';
 import type {
   DeployResult,
@@ -13,6 +16,9 @@ import type {
   StatusResponse,
   StoredModelSummary,
 } from '../../src/api/schemas.ts';
+import { systemClock } from '../../src/clock.ts';
+import { AsyncCalls } from '../../src/daemon/async-calls.ts';
+import { Callbacks } from '../../src/daemon/callbacks.ts';
 import { GpufaasError } from '../../src/errors.ts';
 import type {
   CallSummary,
@@ -29,6 +35,8 @@ import type {
   ServedFunction,
   ServedModel,
 } from '../../src/gateway/platform.ts';
+import { createAsyncCallStore } from '../../src/store/async-calls.ts';
+import { openDatabase } from '../../src/store/database.ts';
 import type { Tensor, TensorSpec } from '../../src/tensors.ts';
 
 /** What a fake model does with its inputs. */
@@ -70,6 +78,9 @@ export class FakePlatform implements Platform {
   readonly deployed: { bytes: number; gzip: boolean; note: string }[] = [];
   readonly asked: string[] = [];
   readonly records: InvocationRecord[] = [];
+  /** The real ones, in a folder that `close` removes. */
+  readonly asyncCalls: AsyncCalls;
+  readonly #folder = mkdtempSync(join(tmpdir(), 'gpufaas-calls-'));
   lines: LogLineMessage[] = [];
   isReady = true;
   isLive = true;
@@ -80,6 +91,17 @@ export class FakePlatform implements Platform {
 
   constructor(...functions: readonly FakeFunction[]) {
     for (const each of functions) this.#functions.set(each.name, each);
+    this.asyncCalls = new AsyncCalls({
+      store: createAsyncCallStore(openDatabase(':memory:'), this.#folder),
+      callbacks: new Callbacks({ pauseMs: 10 }),
+      clock: systemClock,
+      onNotice: () => undefined,
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.asyncCalls.close();
+    rmSync(this.#folder, { recursive: true, force: true });
   }
 
   get listeners(): number {
@@ -103,10 +125,11 @@ export class FakePlatform implements Platform {
     return this.isReady;
   }
 
-  async invoke(call: FunctionCall, signal: AbortSignal): Promise<FunctionOutcome> {
+  async invoke(call: FunctionCall, signal: AbortSignal, onStart?: () => void): Promise<FunctionOutcome> {
     this.calls.push(call);
     this.#throwFailure();
     const known = this.#known(call.function);
+    onStart?.();
     const outcome = await known.handle!(call, signal);
     this.#record(known, call.callId, call.surface, outcome.status);
     return { ...outcome, call: summary(known) };

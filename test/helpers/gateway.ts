@@ -28,7 +28,10 @@ export async function gatewayWith(
   const platform = new FakePlatform(...functions);
   const log = pino({ level: 'silent' });
   const app = await createGateway(platform, { token: TOKEN, host: '127.0.0.1', log, ...options });
-  onTestFinished(() => app.close());
+  onTestFinished(async () => {
+    await platform.close();
+    await app.close();
+  });
   return { app, platform };
 }
 

@@ -41,7 +41,7 @@ interface Call {
 }
 
 /** Reasons of loads that no request was dispatched with. */
-const UNASKED = /reason="(replica|preload|requested)"/;
+const UNASKED = /reason="(hint|replica|preload|requested)"/;
 /** A daemon that answers nothing for so long is given up. */
 const SILENCE_MS = 60_000;
 

@@ -17,6 +17,7 @@ const REASONS: Readonly<Record<string, string>> = {
   economic: 'Loading it here was the best use of the memory.',
   'age-limit': 'The request had waited as long as any may, so it was placed at once.',
   replica: 'The model was wanted often enough for one more copy.',
+  hint: 'The arrival of a call announced the model: it was loaded while the handler prepared its input.',
   preload: 'The model was loaded before anyone asked.',
   requested: 'The load was asked for.',
 };
@@ -35,7 +36,7 @@ export function renderInvocation(record: InvocationRecord): string {
       ['cache', record.cache],
       ['total', formatDuration(timing.totalMs)],
       ['  queue', formatDuration(timing.queueMs)],
-      ['  load', formatDuration(timing.loadMs)],
+      ['  load', `${formatDuration(timing.loadMs)}${hiddenPart(timing.hiddenLoadMs)}`],
       ['  run', formatDuration(timing.runMs)],
       ['  handler', formatDuration(timing.handlerMs)],
     ]),
@@ -43,6 +44,10 @@ export function renderInvocation(record: InvocationRecord): string {
   if (record.runs.length > 0) parts.push(renderRuns(record.runs));
   parts.push(...record.decisions.map(renderDecision));
   return parts.join('\n\n');
+}
+
+function hiddenPart(ms: number | undefined): string {
+  return ms === undefined ? '' : ` (and ${formatDuration(ms)} beside the handler, that nobody waited for)`;
 }
 
 function renderRuns(runs: readonly RunTiming[]): string {

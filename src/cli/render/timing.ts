@@ -4,7 +4,7 @@ import type { CallHeaders } from '../../client/call-headers.ts';
 
 /**
  * `MISS load 412 ms → cpu:0 · queue 0 ms · run 9 ms · total 424 ms` or `HIT cpu:0 · queue 0 ms · run 9 ms · total 10 ms`;
- * a call that ran no model has only a total.
+ * a call that ran no model has only a total. What of a load nobody waited for is told at the end.
  */
 export function renderTiming(call: Pick<CallHeaders, 'cache' | 'device' | 'durations' | 'totalMs'>): string {
   const part = (name: string) => `${name} ${whole(call.durations[name])}`;
@@ -12,7 +12,9 @@ export function renderTiming(call: Pick<CallHeaders, 'cache' | 'device' | 'durat
   const device = call.device ?? '?';
   if (call.cache === 'none') return `NO MODEL RUN · ${total}`;
   const start = call.cache === 'miss' ? `MISS ${part('load')} → ${device}` : `HIT ${device}`;
-  return [start, part('queue'), part('run'), total].join(' · ');
+  const hidden = call.durations['hidden-load'];
+  const beside = hidden === undefined ? [] : [`${whole(hidden)} of load beside the handler`];
+  return [start, part('queue'), part('run'), total, ...beside].join(' · ');
 }
 
 function whole(ms: number | null | undefined): string {

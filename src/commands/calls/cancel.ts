@@ -5,7 +5,7 @@ export default class CallsCancel extends BaseCommand {
   static override summary = 'Cancel an asynchronous call that waits or runs';
   static override examples = [{ description: 'One call', command: '<%= config.bin %> calls cancel ID' }];
   static override args = {
-    id: Args.string({ description: 'id of the call, as `invoke --async` gave it', required: true }),
+    id: Args.string({ description: 'id of the call, as `invoke --async` or `calls ls` gave it', required: true }),
   };
 
   async run(): Promise<unknown> {

@@ -3,6 +3,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { collect, copyToStdout, describeCall, resultOf } from '../../cli/answer.ts';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { pendingSentence } from '../../cli/render/calls.ts';
 import { renderTiming } from '../../cli/render/timing.ts';
 import { readCallHeaders } from '../../client/call-headers.ts';
 
@@ -11,13 +12,13 @@ const POLL_MS = 250;
 export default class CallsShow extends BaseCommand {
   static override summary = 'Show the answer of an asynchronous call';
   static override description =
-    'Answers are kept for an hour. While the call waits or runs there is none yet: that is said, or waited for with --wait.';
+    'Answers are kept for a day, over restarts of the daemon too. While the call waits or runs there is none yet: that is said, or waited for with --wait.';
   static override examples = [
     { description: 'What there is now', command: '<%= config.bin %> calls show ID' },
     { description: 'The answer, once it is there', command: '<%= config.bin %> calls show ID --wait' },
   ];
   static override args = {
-    id: Args.string({ description: 'id of the call, as `invoke --async` gave it', required: true }),
+    id: Args.string({ description: 'id of the call, as `invoke --async` or `calls ls` gave it', required: true }),
   };
   static override flags = { wait: Flags.boolean({ description: 'wait for the answer' }) };
 
@@ -32,9 +33,10 @@ export default class CallsShow extends BaseCommand {
     }
     this.progress.clear();
     if (answer === null) {
-      this.print('The call waits or runs.');
+      const call = await client.asyncCall(args.id);
+      this.print(pendingSentence(call, Date.now()));
       this.next(`gpufaas calls show ${args.id} --wait`, `gpufaas calls cancel ${args.id}`);
-      return { id: args.id, pending: true };
+      return { pending: true, ...call };
     }
     const headers = readCallHeaders(answer.headers);
     if (answer.status >= 400) process.exitCode = 1;

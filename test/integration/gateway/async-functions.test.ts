@@ -39,6 +39,7 @@ test('a call is taken at once, is pending while it runs, and then has its result
   expect(await result.text()).toBe('hello');
   expect(result.headers.get('content-type')).toContain('text/plain');
   expect(result.headers.get('x-gpufaas-cache')).toBe('hit');
+  expect(result.headers.get('x-start-time')).toMatch(/^\d{13}000000$/);
   expect(Number(result.headers.get('x-duration-seconds'))).toBeGreaterThan(0);
   expect(platform.calls[0]).toMatchObject({ callId: call.id, surface: 'async', path: '/sub?a=1' });
 });

@@ -75,6 +75,53 @@ describe('the dispatcher', () => {
     expect(result.outputs[0]!.data).toEqual(Uint8Array.of(7));
   });
 
+  it('calls a request a miss whose copy was loaded after its invocation came, however early a hint began it', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1, { policy: 'locality', explain: true });
+    addModel('a');
+    dispatcher.hint('a');
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a']);
+    clock.advance(100);
+    runners[0]!.finishLoad();
+    await settle();
+    // The handler was busy until now.
+    clock.advance(50);
+    const run = async (coldAfterMs: number) => {
+      const answer = dispatcher.infer({ ...request('a'), coldAfterMs }, never);
+      await settle();
+      clock.advance(10);
+      runners[0]!.finishRun();
+      return answer;
+    };
+    expect(await run(0)).toMatchObject({
+      cache: 'miss',
+      loadMs: 0,
+      hiddenLoadMs: 100,
+      queueMs: 0,
+      decision: { reason: 'hint' },
+    });
+    expect(await run(clock.now())).toMatchObject({ cache: 'hit', loadMs: 0, hiddenLoadMs: 0 });
+  });
+
+  it('counts of a load begun by a hint what the request waited for it', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1, { policy: 'locality' });
+    addModel('a');
+    dispatcher.hint('a');
+    await settle();
+    clock.advance(70);
+    const answer = dispatcher.infer({ ...request('a'), coldAfterMs: 0 }, never);
+    await settle();
+    clock.advance(30);
+    runners[0]!.finishLoad();
+    await settle();
+    clock.advance(10);
+    runners[0]!.finishRun();
+    expect(await answer).toMatchObject({ cache: 'miss', loadMs: 30, hiddenLoadMs: 70, runMs: 10 });
+    dispatcher.hint('a');
+    await settle();
+    expect(runners[0]!.asked.filter((asked) => asked.startsWith('load'))).toEqual(['load a']);
+  });
+
   it('answers the second request as a hit', async () => {
     const { dispatcher, runners, addModel } = setUp(1);
     addModel('a');

@@ -2,7 +2,7 @@
 
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { problemSchema, psSchema, statusSchema } from '../../../src/api/schemas.ts';
+import { asyncCallSchema, problemSchema, psSchema, statusSchema } from '../../../src/api/schemas.ts';
 import { GpufaasError } from '../../../src/errors.ts';
 import { AUTHORIZED, echoFunction, gatewayWith } from '../../helpers/gateway.ts';
 
@@ -51,6 +51,28 @@ describe('the own API', () => {
     const removed = await app.inject({ method: 'DELETE', url: '/api/v1/functions/echo', ...authorized });
     expect(removed.json()).toEqual({ name: 'echo', removed: true });
     expect((await app.inject('/api/v1/functions/echo')).statusCode).toBe(404);
+  });
+
+  test('lists asynchronous calls, and lets one run again', async () => {
+    let runs = 0;
+    const handle = () => ({ status: ++runs === 1 ? 500 : 200, headers: {}, body: Buffer.from('x') });
+    const { app } = await gatewayWith([{ name: 'f', handle }]);
+    const { headers } = await app.inject({ method: 'POST', url: '/async-function/f', payload: 'abc' });
+    const id = String(headers['x-call-id']);
+    const one = async () =>
+      asyncCallSchema.parse((await app.inject({ url: `/api/v1/calls/${id}`, ...authorized })).json());
+    await expect.poll(async () => (await one()).state).toBe('failed');
+    const list = async (query: string) =>
+      asyncCallSchema.array().parse((await app.inject({ url: `/api/v1/calls?${query}`, ...authorized })).json());
+    expect(await list('function=f&state=failed')).toMatchObject([{ id, status: 500, requestBytes: 3 }]);
+    expect(await list('state=done')).toEqual([]);
+    const retry = { method: 'POST', url: `/api/v1/calls/${id}/retry` } as const;
+    expect((await app.inject(retry)).statusCode).toBe(401);
+    expect((await app.inject({ ...retry, ...authorized })).statusCode).toBe(200);
+    await expect.poll(one).toMatchObject({ state: 'done', attempts: 2 });
+    expect((await app.inject({ url: '/api/v1/calls?state=odd', ...authorized })).statusCode).toBe(400);
+    expect((await app.inject({ url: '/api/v1/calls/none', ...authorized })).statusCode).toBe(404);
+    expect((await app.inject('/api/v1/calls')).statusCode).toBe(401);
   });
 
   test.each([

@@ -29,6 +29,7 @@ function start() {
   const platform = new FakePlatform(echoFunction);
   const metrics = createMetrics(platform);
   onTestFinished(() => metrics.close());
+  onTestFinished(() => platform.close());
   return { platform, metrics };
 }
 

@@ -207,7 +207,7 @@ export class Loads {
         const blocking = device.overlap ? 0 : model.loadMs * this.#worth.pressure(device, model);
         return model.loadMs + ahead - room.lossMs - blocking;
       });
-      if (choice !== null) this.#load(model, choice, null, 'preload');
+      if (choice !== null) this.#load(model, choice, null, 'hint');
     }
     this.#hinted.clear();
   }
