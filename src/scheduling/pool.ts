@@ -1,13 +1,13 @@
 // The machine as the policies see it: models, devices, the global queue, and the verbs that place requests. Every verb
 // keeps the books (queue bounds, bytes, uses, who is idle) and appends to the list of actions of this decision.
 
+import { DenseHeap } from './dense-heap.ts';
 import { explain } from './explain.ts';
 import { IndexedHeap } from './heap.ts';
 import { IdleDevices } from './idle.ts';
 import { IndexSet } from './index-set.ts';
-import { isEarlier } from './request-list.ts';
 import { Residency } from './residency.ts';
-import { SLOT } from './state.ts';
+import { headArrival, headId } from './state.ts';
 import type { Copy, DeviceState, Load, ModelState, RequestState } from './state.ts';
 import type { Decision, DecisionReason, DeviceId, ModelId, RequestId, SchedulerAction } from './types.ts';
 
@@ -57,13 +57,12 @@ export class Pool {
   readonly #actions: SchedulerAction[] = [];
   readonly #explain: boolean;
   readonly #loadLanes: number;
-  readonly #waiting = new IndexedHeap<ModelState>(SLOT.first, (a, b) =>
-    isEarlier(a.waiting.head()!, b.waiting.head()!),
-  );
+  /** By the arrival and number of their heads. */
+  readonly #waiting = new DenseHeap<ModelState>(headArrival, headId);
   readonly #aside: ModelState[] = [];
   /** Devices with requests bound to them that could start now. */
   readonly #serving = new IndexSet();
-  readonly #deadlines = new IndexedHeap<RequestState>(SLOT.first, (a, b) => a.deadlineAtMs! < b.deadlineAtMs!);
+  readonly #deadlines = new IndexedHeap<RequestState>('first', (a, b) => a.deadlineAtMs! < b.deadlineAtMs!);
   #nextRun = 0;
 
   constructor(options: { readonly explain?: boolean; readonly loadLanes?: number }) {

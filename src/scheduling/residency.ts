@@ -3,7 +3,7 @@
 
 import { IndexedHeap } from './heap.ts';
 import type { IdleDevices } from './idle.ts';
-import { Copy, SLOT } from './state.ts';
+import { Copy } from './state.ts';
 import type { DeviceState, ModelState } from './state.ts';
 import type { DecisionReason } from './types.ts';
 
@@ -12,7 +12,7 @@ export class Residency {
   readonly #idle: IdleDevices;
   readonly #onEvict: (copy: Copy, reason: DecisionReason) => void;
   readonly #onRemove: (copy: Copy) => void;
-  readonly #expiring = new IndexedHeap<Copy>(SLOT.third, (a, b) => a.expiresAtMs < b.expiresAtMs);
+  readonly #expiring = new IndexedHeap<Copy>('third', (a, b) => a.expiresAtMs < b.expiresAtMs);
   readonly #unwanted = new Set<Copy>();
 
   /** `onEvict` is told of evictions; `onRemove` also of copies that went with their device or whose load failed. */

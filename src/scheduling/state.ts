@@ -6,12 +6,17 @@ import { RequestList } from './request-list.ts';
 import type { ListNode } from './request-list.ts';
 import type { BatchingSpec, Decision, DecisionReason, DeviceId, ModelId, ModelSpec, RequestId } from './types.ts';
 
-/** The slots of `heapAt`, one for each heap an object may be in. */
-export const SLOT = { first: 0, second: 1, third: 2 } as const;
+// One function each for thousands of heaps.
+const onLowerDevice = (a: Copy, b: Copy): boolean => a.device.index < b.device.index;
+const freeSooner = (a: Copy, b: Copy): boolean =>
+  a.freeAtMs < b.freeAtMs || (a.freeAtMs === b.freeAtMs && a.device.index < b.device.index);
+
+/** The two keys of models in order of the earliest request that waits for them. */
+export const headArrival = ({ waiting }: ModelState): number => waiting.head()!.arrivedAtMs;
+export const headId = ({ waiting }: ModelState): number => waiting.head()!.id;
 
 /** A model that may be asked for, with its copies and its waiting requests. */
 export class ModelState {
-  readonly heapAt: number[] = [-1, -1, -1];
   readonly id: ModelId;
   /** Dense, in order of registration. */
   readonly index: number;
@@ -32,12 +37,9 @@ export class ModelState {
   /** Its copies, loading ones included, by device. */
   readonly copies = new Map<DeviceState, Copy>();
   /** Copies that could run now by device index; may also hold others, which are put aside when met. */
-  readonly freeCopies = new IndexedHeap<Copy>(SLOT.first, (a, b) => a.device.index < b.device.index);
+  readonly freeCopies = new IndexedHeap<Copy>('first', onLowerDevice);
   /** All copies by a lower bound of when their device is free, brought up to date when met. */
-  readonly copiesByFreeAt = new IndexedHeap<Copy>(
-    SLOT.second,
-    (a, b) => a.freeAtMs < b.freeAtMs || (a.freeAtMs === b.freeAtMs && a.device.index < b.device.index),
-  );
+  readonly copiesByFreeAt = new IndexedHeap<Copy>('second', freeSooner);
 
   constructor(index: number, spec: ModelSpec) {
     this.index = index;
@@ -65,7 +67,9 @@ export class ModelState {
 
 /** One model on one device, from the start of its load until its eviction. */
 export class Copy {
-  readonly heapAt: number[] = [-1, -1, -1];
+  firstPlace = -1;
+  secondPlace = -1;
+  thirdPlace = -1;
   readonly model: ModelState;
   readonly device: DeviceState;
   bytes: number;
@@ -127,7 +131,6 @@ export interface Load {
 
 /** A device, present or lost; its index stays its own. */
 export class DeviceState {
-  readonly heapAt: number[] = [-1, -1, -1];
   readonly index: number;
   readonly id: DeviceId;
   memoryBytes: number;
@@ -199,7 +202,7 @@ export class DeviceState {
 
 /** A request that has not ended. */
 export class RequestState {
-  readonly heapAt: number[] = [-1];
+  firstPlace = -1;
   readonly id: RequestId;
   readonly model: ModelState;
   readonly arrivedAtMs: number;
