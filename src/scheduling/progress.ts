@@ -10,7 +10,7 @@ import type { DeviceId, DeviceSpec, ModelId } from './types.ts';
 export function deviceAdded(pool: Pool, spec: DeviceSpec): boolean {
   const known = pool.devicesById.get(spec.id);
   if (known?.present === true) return false;
-  const device = known ?? new DeviceState(pool.devices.length, spec.id, spec.memoryBytes, false);
+  const device = known ?? new DeviceState(pool.devices.length, spec.id, spec.memoryBytes, false, pool.residency.table);
   if (known === undefined) {
     pool.devices.push(device);
     pool.devicesById.set(spec.id, device);

@@ -1,6 +1,8 @@
 // What the core remembers: models, devices, the copies of models on devices, requests, runs and loads. Only the pool
 // changes these objects; policies read them.
 
+import { DeviceCopies, ModelCopies } from './copies.ts';
+import type { CopyTable } from './copies.ts';
 import { IndexedHeap } from './heap.ts';
 import { RequestList } from './request-list.ts';
 import type { ListNode } from './request-list.ts';
@@ -34,8 +36,8 @@ export class ModelState {
   fitsVersion = -1;
   /** Waiting in the global queue, earliest first. */
   readonly waiting = new RequestList<RequestState>();
-  /** Its copies, loading ones included, by device. */
-  readonly copies = new Map<DeviceState, Copy>();
+  /** Its copies, loading ones included, in order of their loads. */
+  readonly copies = new ModelCopies();
   /** Copies that could run now by device index; may also hold others, which are put aside when met. */
   readonly freeCopies = new IndexedHeap<Copy>('first', onLowerDevice);
   /** All copies by a lower bound of when their device is free, brought up to date when met. */
@@ -70,6 +72,11 @@ export class Copy {
   firstPlace = -1;
   secondPlace = -1;
   thirdPlace = -1;
+  /** Its neighbours among the copies of its device, and of its model. */
+  older: Copy | null = null;
+  newer: Copy | null = null;
+  before: Copy | null = null;
+  after: Copy | null = null;
   readonly model: ModelState;
   readonly device: DeviceState;
   bytes: number;
@@ -145,7 +152,7 @@ export class DeviceState {
   /** Of the held bytes, those of pinned models. */
   pinnedBytes = 0;
   /** Least recently dispatched first. */
-  readonly copies = new Map<ModelState, Copy>();
+  readonly copies: DeviceCopies;
   run: Run | null = null;
   load: Load | null = null;
   /** A load that ended and whose requests have not started: they come before all else. */
@@ -163,7 +170,8 @@ export class DeviceState {
   /** Copies put aside from `freeCopies` because the device could not run them. */
   readonly aside: Copy[] = [];
 
-  constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean) {
+  constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean, table: CopyTable) {
+    this.copies = new DeviceCopies(this, table);
     this.index = index;
     this.id = id;
     this.memoryBytes = memoryBytes;
