@@ -4,6 +4,7 @@
 import { DeviceCopies, ModelCopies } from './copies.ts';
 import type { CopyTable } from './copies.ts';
 import { IndexedHeap } from './heap.ts';
+import { LocalQueue } from './local-queue.ts';
 import { RequestList } from './request-list.ts';
 import type { ListNode } from './request-list.ts';
 import type { BatchingSpec, Decision, DecisionReason, DeviceId, ModelId, ModelSpec, RequestId } from './types.ts';
@@ -155,10 +156,13 @@ export class DeviceState {
   readonly copies: DeviceCopies;
   run: Run | null = null;
   load: Load | null = null;
+  /** When they are expected to end, while there are any. */
+  runEndMs = 0;
+  loadEndMs = 0;
   /** A load that ended and whose requests have not started: they come before all else. */
   loaded: Load | null = null;
   /** Requests bound to this device, in order of binding. */
-  readonly local = new Set<RequestState>();
+  readonly local = new LocalQueue();
   localRunMs = 0;
   /** locality: run times of the waiting requests that are expected to run here. */
   expectedMs = 0;
@@ -225,6 +229,10 @@ export class RequestState {
   device: DeviceState | null = null;
   /** Its place in the model's queue. */
   node: ListNode<RequestState> | null = null;
+  /** In the local queue of `device`, and its neighbours there. */
+  isLocal = false;
+  localBefore: RequestState | null = null;
+  localAfter: RequestState | null = null;
   /** A second place, for a policy that keeps an order of its own. */
   policyNode: ListNode<RequestState> | null = null;
   /** lalbo3: skips that this request has beyond the next one in the queue. */
