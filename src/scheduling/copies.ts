@@ -1,13 +1,23 @@
 // Which copies there are, looked at from a device and from a model. There are tens of thousands of them on a large machine
 // and they are used all the time, so the lists run through the copies themselves and one table finds a copy by both its ends.
 
-import type { Copy, DeviceState, ModelState } from './state.ts';
+import type { Indexed } from './dense-heap.ts';
+
+/** What is needed of a copy: its ends, and places for its neighbours on its device and among those of its model. */
+export interface Linked<C> {
+  readonly model: Indexed;
+  readonly device: Indexed;
+  older: C | null;
+  newer: C | null;
+  before: C | null;
+  after: C | null;
+}
 
 /** A key is two indices in one exact number. */
 const MOST_DEVICES = 2 ** 21;
 const FREE = -1;
 
-const keyOf = (model: ModelState, device: DeviceState): number => model.index * MOST_DEVICES + device.index;
+const keyOf = (model: Indexed, device: Indexed): number => model.index * MOST_DEVICES + device.index;
 
 function hashOf(key: number): number {
   const hash = Math.imul(Math.floor(key / MOST_DEVICES), 0x9e3779b1) ^ Math.imul(key % MOST_DEVICES, 0x85ebca6b);
@@ -15,22 +25,22 @@ function hashOf(key: number): number {
 }
 
 /** Finds the copy of a model on a device: a hash table with open addressing, at most half full. */
-export class CopyTable {
+export class CopyTable<C extends Linked<C>> {
   #keys = new Float64Array(64).fill(FREE);
-  #copies: (Copy | null)[] = Array.from({ length: 64 }, () => null);
+  #copies: (C | null)[] = Array.from({ length: 64 }, () => null);
   #size = 0;
 
-  get(model: ModelState, device: DeviceState): Copy | undefined {
+  get(model: C['model'], device: C['device']): C | undefined {
     return this.#copies[this.#find(keyOf(model, device))] ?? undefined;
   }
 
-  add(copy: Copy): void {
+  add(copy: C): void {
     if (2 * (this.#size + 1) > this.#keys.length) this.#grow();
     this.#put(keyOf(copy.model, copy.device), copy);
     this.#size++;
   }
 
-  delete(copy: Copy): void {
+  delete(copy: C): void {
     const [keys, copies, mask] = [this.#keys, this.#copies, this.#keys.length - 1];
     let hole = this.#find(keyOf(copy.model, copy.device));
     this.#size--;
@@ -54,7 +64,7 @@ export class CopyTable {
     return at;
   }
 
-  #put(key: number, copy: Copy): void {
+  #put(key: number, copy: C): void {
     const at = this.#find(key);
     this.#keys[at] = key;
     this.#copies[at] = copy;
@@ -69,14 +79,14 @@ export class CopyTable {
 }
 
 /** The copies on one device, least recently used first. They may be removed while they are gone through. */
-export class DeviceCopies {
-  readonly #device: DeviceState;
-  readonly #table: CopyTable;
+export class DeviceCopies<C extends Linked<C>> {
+  readonly #device: C['device'];
+  readonly #table: CopyTable<C>;
   #size = 0;
-  #oldest: Copy | null = null;
-  #newest: Copy | null = null;
+  #oldest: C | null = null;
+  #newest: C | null = null;
 
-  constructor(device: DeviceState, table: CopyTable) {
+  constructor(device: C['device'], table: CopyTable<C>) {
     this.#device = device;
     this.#table = table;
   }
@@ -85,42 +95,42 @@ export class DeviceCopies {
     return this.#size;
   }
 
-  get(model: ModelState): Copy | undefined {
+  get(model: C['model']): C | undefined {
     return this.#table.get(model, this.#device);
   }
 
-  has(model: ModelState): boolean {
+  has(model: C['model']): boolean {
     return this.#table.get(model, this.#device) !== undefined;
   }
 
-  values(): IterableIterator<Copy> {
+  values(): IterableIterator<C> {
     return new Walk(this.#oldest, true, 'copy');
   }
 
-  keys(): IterableIterator<ModelState> {
+  keys(): IterableIterator<C['model']> {
     return new Walk(this.#oldest, true, 'model');
   }
 
   /** For the residency alone. */
-  add(copy: Copy): void {
+  add(copy: C): void {
     this.#size++;
     this.#append(copy);
   }
 
   /** For the residency alone. A removed copy still leads on to the next. */
-  remove(copy: Copy): void {
+  remove(copy: C): void {
     this.#size--;
     this.#unlink(copy);
   }
 
   /** For the residency alone: makes it the most recent. */
-  touch(copy: Copy): void {
+  touch(copy: C): void {
     if (copy === this.#newest) return;
     this.#unlink(copy);
     this.#append(copy);
   }
 
-  #append(copy: Copy): void {
+  #append(copy: C): void {
     copy.older = this.#newest;
     copy.newer = null;
     if (this.#newest === null) this.#oldest = copy;
@@ -128,7 +138,7 @@ export class DeviceCopies {
     this.#newest = copy;
   }
 
-  #unlink({ older, newer }: Copy): void {
+  #unlink({ older, newer }: C): void {
     if (older === null) this.#oldest = newer;
     else older.newer = newer;
     if (newer === null) this.#newest = older;
@@ -137,25 +147,25 @@ export class DeviceCopies {
 }
 
 /** The copies of one model, in order of their loads. They may be removed while they are gone through. */
-export class ModelCopies {
+export class ModelCopies<C extends Linked<C>> {
   #size = 0;
-  #first: Copy | null = null;
-  #last: Copy | null = null;
+  #first: C | null = null;
+  #last: C | null = null;
 
   get size(): number {
     return this.#size;
   }
 
-  values(): IterableIterator<Copy> {
+  values(): IterableIterator<C> {
     return new Walk(this.#first, false, 'copy');
   }
 
-  keys(): IterableIterator<DeviceState> {
+  keys(): IterableIterator<C['device']> {
     return new Walk(this.#first, false, 'device');
   }
 
   /** For the residency alone. */
-  add(copy: Copy): void {
+  add(copy: C): void {
     this.#size++;
     copy.before = this.#last;
     if (this.#last === null) this.#first = copy;
@@ -164,7 +174,7 @@ export class ModelCopies {
   }
 
   /** For the residency alone. A removed copy still leads on to the next. */
-  remove({ before, after }: Copy): void {
+  remove({ before, after }: C): void {
     this.#size--;
     if (before === null) this.#first = after;
     else before.after = after;
@@ -179,19 +189,19 @@ type End = 'copy' | 'model' | 'device';
  * Goes through the copies of a device or of a model. It is its own result: this is what a decision does most, and it should
  * leave no garbage.
  */
-class Walk<T extends Copy | ModelState | DeviceState> implements IterableIterator<T> {
+class Walk<C extends Linked<C>, T> implements IterableIterator<T> {
   done = false;
   value: T;
-  #at: Copy | null = null;
-  readonly #first: Copy | null;
+  #at: C | null = null;
+  readonly #first: C | null;
   readonly #isOfDevice: boolean;
   readonly #end: End;
 
-  constructor(first: Copy | null, isOfDevice: boolean, end: End) {
+  constructor(first: C | null, isOfDevice: boolean, end: End) {
     this.#first = first;
     this.#isOfDevice = isOfDevice;
     this.#end = end;
-    this.value = first as T;
+    this.value = first as unknown as T;
   }
 
   next(): IteratorResult<T> {
@@ -199,7 +209,7 @@ class Walk<T extends Copy | ModelState | DeviceState> implements IterableIterato
     const copy = last === null ? this.#first : this.#isOfDevice ? last.newer : last.after;
     this.#at = copy;
     if (copy === null) this.done = true;
-    else this.value = (this.#end === 'copy' ? copy : this.#end === 'model' ? copy.model : copy.device) as T;
+    else this.value = (this.#end === 'copy' ? copy : this.#end === 'model' ? copy.model : copy.device) as unknown as T;
     return this as IteratorResult<T>;
   }
 

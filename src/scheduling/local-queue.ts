@@ -1,24 +1,29 @@
 // The requests bound to one device, in order of binding: a list through the requests themselves, so that there may be
 // thousands of devices and binding costs no memory.
 
-import type { RequestState } from './state.ts';
+/** What the queue needs of its requests. */
+export interface Local<R> {
+  isLocal: boolean;
+  localBefore: R | null;
+  localAfter: R | null;
+}
 
 /** Any of them may be taken out, also while they are gone through. */
-export class LocalQueue implements Iterable<RequestState> {
+export class LocalQueue<R extends Local<R>> implements Iterable<R> {
   #size = 0;
-  #first: RequestState | null = null;
-  #last: RequestState | null = null;
+  #first: R | null = null;
+  #last: R | null = null;
 
   get size(): number {
     return this.#size;
   }
 
-  first(): RequestState | null {
+  first(): R | null {
     return this.#first;
   }
 
   /** The request must not be in any local queue. */
-  add(request: RequestState): void {
+  add(request: R): void {
     request.isLocal = true;
     request.localBefore = this.#last;
     request.localAfter = null;
@@ -29,7 +34,7 @@ export class LocalQueue implements Iterable<RequestState> {
   }
 
   /** False if it was not in; a request bound to this device is in no other local queue. */
-  delete(request: RequestState): boolean {
+  delete(request: R): boolean {
     if (!request.isLocal) return false;
     const { localBefore, localAfter } = request;
     request.isLocal = false;
@@ -41,9 +46,9 @@ export class LocalQueue implements Iterable<RequestState> {
     return true;
   }
 
-  *[Symbol.iterator](): Generator<RequestState> {
+  *[Symbol.iterator](): Generator<R> {
     for (let at = this.#first; at !== null;) {
-      const next: RequestState | null = at.localAfter;
+      const next: R | null = at.localAfter;
       yield at;
       at = next;
     }

@@ -11,7 +11,7 @@ import type { DecisionReason } from './types.ts';
 /** All copies on all devices. */
 export class Residency {
   /** Finds any of them by model and device. */
-  readonly table = new CopyTable();
+  readonly table = new CopyTable<Copy>();
   readonly #idle: IdleDevices;
   readonly #onEvict: (copy: Copy, reason: DecisionReason) => void;
   readonly #onRemove: (copy: Copy) => void;

@@ -38,7 +38,7 @@ export class ModelState {
   /** Waiting in the global queue, earliest first. */
   readonly waiting = new RequestList<RequestState>();
   /** Its copies, loading ones included, in order of their loads. */
-  readonly copies = new ModelCopies();
+  readonly copies = new ModelCopies<Copy>();
   /** Copies that could run now by device index; may also hold others, which are put aside when met. */
   readonly freeCopies = new IndexedHeap<Copy>('first', onLowerDevice);
   /** All copies by a lower bound of when their device is free, brought up to date when met. */
@@ -153,7 +153,7 @@ export class DeviceState {
   /** Of the held bytes, those of pinned models. */
   pinnedBytes = 0;
   /** Least recently dispatched first. */
-  readonly copies: DeviceCopies;
+  readonly copies: DeviceCopies<Copy>;
   run: Run | null = null;
   load: Load | null = null;
   /** When they are expected to end, while there are any. */
@@ -162,7 +162,7 @@ export class DeviceState {
   /** A load that ended and whose requests have not started: they come before all else. */
   loaded: Load | null = null;
   /** Requests bound to this device, in order of binding. */
-  readonly local = new LocalQueue();
+  readonly local = new LocalQueue<RequestState>();
   localRunMs = 0;
   /** locality: run times of the waiting requests that are expected to run here. */
   expectedMs = 0;
@@ -174,7 +174,7 @@ export class DeviceState {
   /** Copies put aside from `freeCopies` because the device could not run them. */
   readonly aside: Copy[] = [];
 
-  constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean, table: CopyTable) {
+  constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean, table: CopyTable<Copy>) {
     this.copies = new DeviceCopies(this, table);
     this.index = index;
     this.id = id;
