@@ -1,18 +1,23 @@
 // A binary heap whose items know where they are, so that any of them can be moved or taken out in O(log n).
-// One item may be in several heaps at once: each heap has its own slot in the item's `heapAt`.
+// One item may be in three heaps at once: each heap has its own slot in the item.
 
-/** What a heap needs of its items: one position per slot, -1 (or absent) while not in that heap. */
+/** What a heap needs of its items: one place per slot in use, -1 while not in that heap. */
 export interface HeapItem {
-  readonly heapAt: number[];
+  firstPlace: number;
+  secondPlace?: number;
+  thirdPlace?: number;
 }
+
+/** The slot of a heap. */
+export type Slot = 'first' | 'second' | 'third';
 
 /** A min-heap by `before`; ties must be broken by `before` itself where the order matters. */
 export class IndexedHeap<T extends HeapItem> {
-  readonly #items: T[] = [];
-  readonly #slot: number;
+  #items: T[] = [];
+  readonly #slot: Slot;
   readonly #before: (a: T, b: T) => boolean;
 
-  constructor(slot: number, before: (a: T, b: T) => boolean) {
+  constructor(slot: Slot, before: (a: T, b: T) => boolean) {
     this.#slot = slot;
     this.#before = before;
   }
@@ -31,14 +36,20 @@ export class IndexedHeap<T extends HeapItem> {
   }
 
   has(item: T): boolean {
-    return (item.heapAt[this.#slot] ?? -1) >= 0;
+    return this.#placeOf(item) >= 0;
   }
 
   /** Puts the item in, or to its right place if it is in already. */
   put(item: T): void {
-    const at = item.heapAt[this.#slot] ?? -1;
+    const at = this.#placeOf(item);
     if (at >= 0) {
       this.#settle(at, item);
+      return;
+    }
+    if (this.#items.length === 0) {
+      // Most heaps have one item at most, and there are thousands of them: a list made by push has room for 17.
+      this.#items = [item];
+      this.#setPlace(item, 0);
       return;
     }
     this.#items.push(item);
@@ -47,18 +58,23 @@ export class IndexedHeap<T extends HeapItem> {
 
   /** Takes the item out; false if it was not in. */
   remove(item: T): boolean {
-    const at = item.heapAt[this.#slot] ?? -1;
+    const at = this.#placeOf(item);
     if (at < 0) return false;
-    item.heapAt[this.#slot] = -1;
+    this.#setPlace(item, -1);
     const last = this.#items.pop()!;
     if (last !== item) this.#settle(at, last);
     return true;
   }
 
-  pop(): T | undefined {
-    const top = this.#items[0];
-    if (top !== undefined) this.remove(top);
-    return top;
+  #placeOf(item: T): number {
+    if (this.#slot === 'first') return item.firstPlace;
+    return this.#slot === 'second' ? item.secondPlace! : item.thirdPlace!;
+  }
+
+  #setPlace(item: T, at: number): void {
+    if (this.#slot === 'first') item.firstPlace = at;
+    else if (this.#slot === 'second') item.secondPlace = at;
+    else item.thirdPlace = at;
   }
 
   #settle(at: number, item: T): void {
@@ -73,11 +89,11 @@ export class IndexedHeap<T extends HeapItem> {
       const parent = items[parentAt]!;
       if (!this.#before(item, parent)) break;
       items[at] = parent;
-      parent.heapAt[this.#slot] = at;
+      this.#setPlace(parent, at);
       at = parentAt;
     }
     items[at] = item;
-    item.heapAt[this.#slot] = at;
+    this.#setPlace(item, at);
     return at;
   }
 
@@ -92,10 +108,10 @@ export class IndexedHeap<T extends HeapItem> {
       const child = items[childAt]!;
       if (!this.#before(child, item)) break;
       items[at] = child;
-      child.heapAt[this.#slot] = at;
+      this.#setPlace(child, at);
       at = childAt;
     }
     items[at] = item;
-    item.heapAt[this.#slot] = at;
+    this.#setPlace(item, at);
   }
 }

@@ -1,19 +1,24 @@
 // The idle devices in the three orders that the policies ask for; each answer and each change is O(log n). An order
 // that nobody asked for yet is not kept.
 
-import { IndexedHeap } from './heap.ts';
+import { DenseHeap } from './dense-heap.ts';
 import { IndexSet } from './index-set.ts';
-import { SLOT } from './state.ts';
 import type { DeviceState } from './state.ts';
+
+/** Two numbers in one key: exact for so many devices, each of up to 2^32 dispatches. */
+const MOST_DEVICES = 2 ** 21;
 
 /** Devices that neither run nor load. */
 export class IdleDevices {
   readonly #devices: readonly DeviceState[];
   readonly #indices = new IndexSet();
-  readonly #byFreeMemory = new IndexedHeap<DeviceState>(SLOT.first, hasMoreRoom);
-  readonly #byDispatches = new IndexedHeap<DeviceState>(
-    SLOT.second,
-    (a, b) => a.dispatches > b.dispatches || (a.dispatches === b.dispatches && a.index < b.index),
+  readonly #byFreeMemory = new DenseHeap<DeviceState>(
+    (device) => -device.freeBytes,
+    (device) => device.dispatches * MOST_DEVICES + device.index,
+  );
+  readonly #byDispatches = new DenseHeap<DeviceState>(
+    (device) => -device.dispatches,
+    (device) => device.index,
   );
   #keepsFreeMemory = false;
   #keepsDispatches = false;
@@ -40,7 +45,7 @@ export class IdleDevices {
   }
 
   /** Most free memory first; ties: fewest dispatches, then lowest index. */
-  get byFreeMemory(): IndexedHeap<DeviceState> {
+  get byFreeMemory(): DenseHeap<DeviceState> {
     if (!this.#keepsFreeMemory) {
       this.#keepsFreeMemory = true;
       this.#fill(this.#byFreeMemory);
@@ -49,7 +54,7 @@ export class IdleDevices {
   }
 
   /** Most dispatches first; ties to the lowest index. */
-  get byDispatches(): IndexedHeap<DeviceState> {
+  get byDispatches(): DenseHeap<DeviceState> {
     if (!this.#keepsDispatches) {
       this.#keepsDispatches = true;
       this.#fill(this.#byDispatches);
@@ -81,12 +86,7 @@ export class IdleDevices {
     return device;
   }
 
-  #fill(heap: IndexedHeap<DeviceState>): void {
+  #fill(heap: DenseHeap<DeviceState>): void {
     for (let at = this.#indices.next(0); at >= 0; at = this.#indices.next(at + 1)) heap.put(this.#devices[at]!);
   }
-}
-
-function hasMoreRoom(a: DeviceState, b: DeviceState): boolean {
-  if (a.freeBytes !== b.freeBytes) return a.freeBytes > b.freeBytes;
-  return a.dispatches < b.dispatches || (a.dispatches === b.dispatches && a.index < b.index);
 }

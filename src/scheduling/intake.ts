@@ -32,7 +32,7 @@ export class Intake {
 
   submit(spec: RequestSpec): void {
     const pool = this.#pool;
-    const model = pool.models.get(spec.model);
+    const model = pool.modelOf(spec.model, spec.modelIndex);
     if (pool.requests.has(spec.id)) return;
     if (model === undefined || model.removed) return pool.refuse(spec.id, 'MODEL_NOT_FOUND');
     if (model.barred) return pool.refuse(spec.id, 'QUARANTINED');

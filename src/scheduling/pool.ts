@@ -1,13 +1,13 @@
 // The machine as the policies see it: models, devices, the global queue, and the verbs that place requests. Every verb
 // keeps the books (queue bounds, bytes, uses, who is idle) and appends to the list of actions of this decision.
 
+import { DenseHeap } from './dense-heap.ts';
 import { explain } from './explain.ts';
 import { IndexedHeap } from './heap.ts';
 import { IdleDevices } from './idle.ts';
 import { IndexSet } from './index-set.ts';
-import { isEarlier } from './request-list.ts';
 import { Residency } from './residency.ts';
-import { SLOT } from './state.ts';
+import { headArrival, headId } from './state.ts';
 import type { Copy, DeviceState, Load, ModelState, RequestState } from './state.ts';
 import type { Decision, DecisionReason, DeviceId, ModelId, RequestId, SchedulerAction } from './types.ts';
 
@@ -34,6 +34,8 @@ export class Pool {
   nowMs = 0;
   /** Models by id, removed ones included until their last copy and request are gone. */
   readonly models = new Map<ModelId, ModelState>();
+  /** By index; a removed model leaves its place empty. */
+  readonly modelsByIndex: (ModelState | undefined)[] = [];
   /** By index; lost devices keep their place. */
   readonly devices: DeviceState[] = [];
   /** The policy lets loads go on beside runs where a device can do that; set once by the core. */
@@ -57,13 +59,12 @@ export class Pool {
   readonly #actions: SchedulerAction[] = [];
   readonly #explain: boolean;
   readonly #loadLanes: number;
-  readonly #waiting = new IndexedHeap<ModelState>(SLOT.first, (a, b) =>
-    isEarlier(a.waiting.head()!, b.waiting.head()!),
-  );
+  /** By the arrival and number of their heads. */
+  readonly #waiting = new DenseHeap<ModelState>(headArrival, headId);
   readonly #aside: ModelState[] = [];
   /** Devices with requests bound to them that could start now. */
   readonly #serving = new IndexSet();
-  readonly #deadlines = new IndexedHeap<RequestState>(SLOT.first, (a, b) => a.deadlineAtMs! < b.deadlineAtMs!);
+  readonly #deadlines = new IndexedHeap<RequestState>('first', (a, b) => a.deadlineAtMs! < b.deadlineAtMs!);
   #nextRun = 0;
 
   constructor(options: { readonly explain?: boolean; readonly loadLanes?: number }) {
@@ -74,6 +75,18 @@ export class Pool {
       (copy, reason) => this.#actions.push({ type: 'evict', device: copy.device.id, model: copy.model.id, reason }),
       (copy) => this.watcher.copyRemoved?.(copy),
     );
+  }
+
+  /** The model of that name; `index` is where it probably is, and saves looking for it. */
+  modelOf(id: ModelId, index: number | undefined): ModelState | undefined {
+    const guess = index === undefined ? undefined : this.modelsByIndex[index];
+    return guess?.id === id ? guess : this.models.get(id);
+  }
+
+  /** The device of that name; `index` as for `modelOf`. */
+  deviceOf(id: DeviceId, index: number | undefined): DeviceState | undefined {
+    const guess = index === undefined ? undefined : this.devices[index];
+    return guess?.id === id ? guess : this.devicesById.get(id);
   }
 
   /** The earliest waiting request that was not set aside. */
@@ -272,15 +285,14 @@ export class Pool {
         this.#startRun(loaded.waiting, loaded.copy, 'miss', loaded.reason, loaded.decision);
         this.residency.release(loaded.copy, this.nowMs);
       } else if (device.idle) {
-        for (const request of device.local) {
-          device.local.delete(request);
-          device.localRunMs -= request.boundRunMs;
-          device.dispatches++;
-          const copy = device.copies.get(request.model)!;
-          this.#startRun([request], copy, 'hit', request.boundReason, request.boundDecision);
-          this.residency.release(copy, this.nowMs);
-          break;
-        }
+        const request = device.local.first();
+        if (request === null) continue;
+        device.local.delete(request);
+        device.localRunMs -= request.boundRunMs;
+        device.dispatches++;
+        const copy = device.copies.get(request.model)!;
+        this.#startRun([request], copy, 'hit', request.boundReason, request.boundDecision);
+        this.residency.release(copy, this.nowMs);
       }
     }
   }
@@ -312,6 +324,7 @@ export class Pool {
     let expectedEndMs = this.nowMs + model.loadMs;
     const copy = this.residency.add(model, device, this.nowMs);
     device.load = { copy, waiting, request, expectedEndMs, reason, decision };
+    device.loadEndMs = expectedEndMs;
     this.loadsUnderWay++;
     if (model.pinned) this.capacityVersion++;
     for (const each of waiting) expectedEndMs += model.runMsOf(each.rows);
@@ -350,6 +363,7 @@ export class Pool {
     const expectedEndMs = this.nowMs + model.runMsOf(rows);
     const run = this.#nextRun++;
     device.run = { id: run, copy, requests, expectedEndMs };
+    device.runEndMs = expectedEndMs;
     device.busyUntilMs = expectedEndMs;
     this.idle.delete(device);
     this.watcher.deviceStarted?.(device);

@@ -10,7 +10,7 @@ import type { DeviceId, DeviceSpec, ModelId } from './types.ts';
 export function deviceAdded(pool: Pool, spec: DeviceSpec): boolean {
   const known = pool.devicesById.get(spec.id);
   if (known?.present === true) return false;
-  const device = known ?? new DeviceState(pool.devices.length, spec.id, spec.memoryBytes, false);
+  const device = known ?? new DeviceState(pool.devices.length, spec.id, spec.memoryBytes, false, pool.residency.table);
   if (known === undefined) {
     pool.devices.push(device);
     pool.devicesById.set(spec.id, device);
@@ -48,8 +48,14 @@ export function deviceLost(pool: Pool, id: DeviceId): DeviceState | undefined {
 }
 
 /** The copy is ready; the requests bound to the load run at the next decision. */
-export function loadFinished(pool: Pool, id: DeviceId, model: ModelId, memoryBytes: number | undefined): void {
-  const device = pool.devicesById.get(id);
+export function loadFinished(
+  pool: Pool,
+  id: DeviceId,
+  model: ModelId,
+  memoryBytes: number | undefined,
+  index: number | undefined,
+): void {
+  const device = pool.deviceOf(id, index);
   const load = device?.load;
   if (device === undefined || load == null || load.copy.model.id !== model) return;
   const { copy } = load;
@@ -92,20 +98,19 @@ export function runEnding(pool: Pool, id: DeviceId, runId: number): void {
 }
 
 /** The requests of the run have ended well. */
-export function runFinished(pool: Pool, id: DeviceId, runId: number): void {
-  for (const request of endRun(pool, id, runId)) pool.forget(request);
+export function runFinished(pool: Pool, id: DeviceId, runId: number, index: number | undefined): void {
+  for (const request of endRun(pool, pool.deviceOf(id, index), runId)) pool.forget(request);
 }
 
 /** With `retry` the requests return to the global queue, else they are the driver's to answer. */
 export function runFailed(pool: Pool, id: DeviceId, runId: number, retry: boolean): void {
-  for (const request of endRun(pool, id, runId)) {
+  for (const request of endRun(pool, pool.devicesById.get(id), runId)) {
     if (retry) pool.requeue(request);
     else pool.forget(request);
   }
 }
 
-function endRun(pool: Pool, id: DeviceId, runId: number): readonly RequestState[] {
-  const device = pool.devicesById.get(id);
+function endRun(pool: Pool, device: DeviceState | undefined, runId: number): readonly RequestState[] {
   if (device === undefined) return [];
   const run: Run | null = device.ending?.id === runId ? device.ending : device.run;
   if (run?.id !== runId) return [];

@@ -1,18 +1,21 @@
 // The device cache: which copy of which model is where, its bytes, who uses it, who goes first when room is needed.
 // Guarantees that held bytes always equal the sum of the copies and that nothing in use or pinned is ever evicted.
 
+import { CopyTable } from './copies.ts';
 import { IndexedHeap } from './heap.ts';
 import type { IdleDevices } from './idle.ts';
-import { Copy, SLOT } from './state.ts';
+import { Copy } from './state.ts';
 import type { DeviceState, ModelState } from './state.ts';
 import type { DecisionReason } from './types.ts';
 
 /** All copies on all devices. */
 export class Residency {
+  /** Finds any of them by model and device. */
+  readonly table = new CopyTable<Copy>();
   readonly #idle: IdleDevices;
   readonly #onEvict: (copy: Copy, reason: DecisionReason) => void;
   readonly #onRemove: (copy: Copy) => void;
-  readonly #expiring = new IndexedHeap<Copy>(SLOT.third, (a, b) => a.expiresAtMs < b.expiresAtMs);
+  readonly #expiring = new IndexedHeap<Copy>('third', (a, b) => a.expiresAtMs < b.expiresAtMs);
   readonly #unwanted = new Set<Copy>();
 
   /** `onEvict` is told of evictions; `onRemove` also of copies that went with their device or whose load failed. */
@@ -29,8 +32,9 @@ export class Residency {
   /** Accounts a copy from the start of its load on; it counts as in use until `release`. */
   add(model: ModelState, device: DeviceState, nowMs: number): Copy {
     const copy = new Copy(model, device, nowMs);
-    model.copies.set(device, copy);
-    device.copies.set(model, copy);
+    this.table.add(copy);
+    model.copies.add(copy);
+    device.copies.add(copy);
     device.heldBytes += copy.bytes;
     device.fixedBytes += copy.bytes;
     if (model.pinned) device.pinnedBytes += copy.bytes;
@@ -49,8 +53,9 @@ export class Residency {
     if (model.pinned) device.pinnedBytes -= copy.bytes;
     device.heldBytes -= copy.bytes;
     copy.gone = true;
-    model.copies.delete(device);
-    device.copies.delete(model);
+    this.table.delete(copy);
+    model.copies.remove(copy);
+    device.copies.remove(copy);
     model.freeCopies.remove(copy);
     model.copiesByFreeAt.remove(copy);
     this.#expiring.remove(copy);
@@ -80,8 +85,7 @@ export class Residency {
 
   /** Makes the copy the most recent of its device. */
   touch(copy: Copy): void {
-    copy.device.copies.delete(copy.model);
-    copy.device.copies.set(copy.model, copy);
+    copy.device.copies.touch(copy);
   }
 
   setPinned(model: ModelState, pinned: boolean, nowMs: number): void {

@@ -43,7 +43,6 @@ class Scheduler implements SchedulingCore {
   readonly #intake: Intake;
   readonly #wishes: Wishes;
   readonly #removed = new Set<ModelState>();
-  #modelCount = 0;
 
   constructor(options: SchedulerOptions, policy: Policy) {
     this.#policy = policy;
@@ -64,11 +63,11 @@ class Scheduler implements SchedulingCore {
       case 'run-ending':
         return runEnding(pool, event.device, event.run);
       case 'run-finished':
-        return runFinished(pool, event.device, event.run);
+        return runFinished(pool, event.device, event.run, event.deviceIndex);
       case 'run-failed':
         return runFailed(pool, event.device, event.run, event.retry);
       case 'load-finished':
-        return loadFinished(pool, event.device, event.model, event.memoryBytes);
+        return loadFinished(pool, event.device, event.model, event.memoryBytes, event.deviceIndex);
       case 'load-failed':
         return loadFailed(pool, event.device, event.model, event.retry);
       case 'cancelled': {
@@ -109,6 +108,7 @@ class Scheduler implements SchedulingCore {
       if (model.copies.size > 0 || model.waiting.size > 0) continue;
       this.#removed.delete(model);
       pool.models.delete(model.id);
+      pool.modelsByIndex[model.index] = undefined;
     }
     return pool.takeActions();
   }
@@ -168,7 +168,8 @@ class Scheduler implements SchedulingCore {
   #addModel(spec: Extract<SchedulerEvent, { readonly type: 'model-added' }>['model']): void {
     const known = this.#pool.models.get(spec.id);
     if (known === undefined) {
-      const model = new ModelState(this.#modelCount++, spec);
+      const model = new ModelState(this.#pool.modelsByIndex.length, spec);
+      this.#pool.modelsByIndex.push(model);
       this.#pool.models.set(spec.id, model);
       this.#instance.modelAdded?.(model);
       return;

@@ -1,17 +1,25 @@
 // What the core remembers: models, devices, the copies of models on devices, requests, runs and loads. Only the pool
 // changes these objects; policies read them.
 
+import { DeviceCopies, ModelCopies } from './copies.ts';
+import type { CopyTable } from './copies.ts';
 import { IndexedHeap } from './heap.ts';
+import { LocalQueue } from './local-queue.ts';
 import { RequestList } from './request-list.ts';
 import type { ListNode } from './request-list.ts';
 import type { BatchingSpec, Decision, DecisionReason, DeviceId, ModelId, ModelSpec, RequestId } from './types.ts';
 
-/** The slots of `heapAt`, one for each heap an object may be in. */
-export const SLOT = { first: 0, second: 1, third: 2 } as const;
+// One function each for thousands of heaps.
+const onLowerDevice = (a: Copy, b: Copy): boolean => a.device.index < b.device.index;
+const freeSooner = (a: Copy, b: Copy): boolean =>
+  a.freeAtMs < b.freeAtMs || (a.freeAtMs === b.freeAtMs && a.device.index < b.device.index);
+
+/** The two keys of models in order of the earliest request that waits for them. */
+export const headArrival = ({ waiting }: ModelState): number => waiting.head()!.arrivedAtMs;
+export const headId = ({ waiting }: ModelState): number => waiting.head()!.id;
 
 /** A model that may be asked for, with its copies and its waiting requests. */
 export class ModelState {
-  readonly heapAt: number[] = [-1, -1, -1];
   readonly id: ModelId;
   /** Dense, in order of registration. */
   readonly index: number;
@@ -31,15 +39,12 @@ export class ModelState {
   fitsVersion = -1;
   /** Waiting in the global queue, earliest first. */
   readonly waiting = new RequestList<RequestState>();
-  /** Its copies, loading ones included, by device. */
-  readonly copies = new Map<DeviceState, Copy>();
+  /** Its copies, loading ones included, in order of their loads. */
+  readonly copies = new ModelCopies<Copy>();
   /** Copies that could run now by device index; may also hold others, which are put aside when met. */
-  readonly freeCopies = new IndexedHeap<Copy>(SLOT.first, (a, b) => a.device.index < b.device.index);
+  readonly freeCopies = new IndexedHeap<Copy>('first', onLowerDevice);
   /** All copies by a lower bound of when their device is free, brought up to date when met. */
-  readonly copiesByFreeAt = new IndexedHeap<Copy>(
-    SLOT.second,
-    (a, b) => a.freeAtMs < b.freeAtMs || (a.freeAtMs === b.freeAtMs && a.device.index < b.device.index),
-  );
+  readonly copiesByFreeAt = new IndexedHeap<Copy>('second', freeSooner);
 
   constructor(index: number, spec: ModelSpec) {
     this.index = index;
@@ -67,7 +72,14 @@ export class ModelState {
 
 /** One model on one device, from the start of its load until its eviction. */
 export class Copy {
-  readonly heapAt: number[] = [-1, -1, -1];
+  firstPlace = -1;
+  secondPlace = -1;
+  thirdPlace = -1;
+  /** Its neighbours among the copies of its device, and of its model. */
+  older: Copy | null = null;
+  newer: Copy | null = null;
+  before: Copy | null = null;
+  after: Copy | null = null;
   readonly model: ModelState;
   readonly device: DeviceState;
   bytes: number;
@@ -129,7 +141,6 @@ export interface Load {
 
 /** A device, present or lost; its index stays its own. */
 export class DeviceState {
-  readonly heapAt: number[] = [-1, -1, -1];
   readonly index: number;
   readonly id: DeviceId;
   memoryBytes: number;
@@ -144,15 +155,18 @@ export class DeviceState {
   /** Of the held bytes, those of pinned models. */
   pinnedBytes = 0;
   /** Least recently dispatched first. */
-  readonly copies = new Map<ModelState, Copy>();
+  readonly copies: DeviceCopies<Copy>;
   run: Run | null = null;
   /** A run that is about to end: its copy is in use, but the next one may be handed over. */
   ending: Run | null = null;
   load: Load | null = null;
+  /** When they are expected to end, while there are any. */
+  runEndMs = 0;
+  loadEndMs = 0;
   /** A load that ended and whose requests have not started: they come before all else. */
   loaded: Load | null = null;
   /** Requests bound to this device, in order of binding. */
-  readonly local = new Set<RequestState>();
+  readonly local = new LocalQueue<RequestState>();
   localRunMs = 0;
   /** locality: run times of the waiting requests that are expected to run here. */
   expectedMs = 0;
@@ -164,7 +178,8 @@ export class DeviceState {
   /** Copies put aside from `freeCopies` because the device could not run them. */
   readonly aside: Copy[] = [];
 
-  constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean) {
+  constructor(index: number, id: DeviceId, memoryBytes: number, overlap: boolean, table: CopyTable<Copy>) {
+    this.copies = new DeviceCopies(this, table);
     this.index = index;
     this.id = id;
     this.memoryBytes = memoryBytes;
@@ -203,7 +218,7 @@ export class DeviceState {
 
 /** A request that has not ended. */
 export class RequestState {
-  readonly heapAt: number[] = [-1];
+  firstPlace = -1;
   readonly id: RequestId;
   readonly model: ModelState;
   readonly arrivedAtMs: number;
@@ -218,6 +233,10 @@ export class RequestState {
   device: DeviceState | null = null;
   /** Its place in the model's queue. */
   node: ListNode<RequestState> | null = null;
+  /** In the local queue of `device`, and its neighbours there. */
+  isLocal = false;
+  localBefore: RequestState | null = null;
+  localAfter: RequestState | null = null;
   /** A second place, for a policy that keeps an order of its own. */
   policyNode: ListNode<RequestState> | null = null;
   /** lalbo3: skips that this request has beyond the next one in the queue. */

@@ -45,6 +45,8 @@ export interface DeviceSpec {
 export interface RequestSpec {
   readonly id: RequestId;
   readonly model: ModelId;
+  /** How many models were registered before it, if the driver knows: saves a look-up, and is ignored where wrong. */
+  readonly modelIndex?: number;
   readonly arrivedAtMs: number;
   /** Bytes of its tensors, for the bound of the queue. */
   readonly bytes: number;
@@ -80,6 +82,8 @@ export type SchedulerEvent =
   | {
       readonly type: 'load-finished';
       readonly device: DeviceId;
+      /** As `modelIndex` of a request. */
+      readonly deviceIndex?: number;
       readonly model: ModelId;
       readonly memoryBytes?: number;
     }
@@ -90,7 +94,7 @@ export type SchedulerEvent =
    * or `run-failed` still follow. Ignored while an earlier run of the device is yet to end.
    */
   | { readonly type: 'run-ending'; readonly device: DeviceId; readonly run: number }
-  | { readonly type: 'run-finished'; readonly device: DeviceId; readonly run: number }
+  | { readonly type: 'run-finished'; readonly device: DeviceId; readonly deviceIndex?: number; readonly run: number }
   /** `retry`: the requests return to the global queue in their old order; else they are the driver's to answer. */
   | { readonly type: 'run-failed'; readonly device: DeviceId; readonly run: number; readonly retry: boolean }
   /** An operator wants the model resident (on this device, or wherever it fits best). */

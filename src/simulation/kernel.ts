@@ -68,6 +68,8 @@ class Kernel {
   readonly #completions: Completions;
   readonly #arrivedMs: Float64Array;
   readonly #latencyMs: Float64Array;
+  /** The model that each request asks for. */
+  readonly #modelOf: Int32Array;
   /** For each request: one more than the device a load was started on for it; negative if the miss was false. */
   readonly #loadedOn: Int32Array;
   /** device * models + model → when its load ends or ended. */
@@ -108,6 +110,7 @@ class Kernel {
     this.#completions = new Completions(devices);
     this.#arrivedMs = new Float64Array(requests);
     this.#latencyMs = new Float64Array(requests).fill(-1);
+    this.#modelOf = new Int32Array(requests);
     this.#loadedOn = new Int32Array(requests);
     this.#residentCopies = new Int32Array(simulation.workload.models.length);
     this.#usedBytes = new Float64Array(devices);
@@ -172,10 +175,11 @@ class Kernel {
     const request = this.#arrived++;
     const spec = this.#workload.models[model]!;
     this.#arrivedMs[request] = this.#nowMs;
+    this.#modelOf[request] = model;
     this.#requestedRunMs += spec.runMs;
     this.#core.apply(this.#nowMs, {
       type: 'submitted',
-      request: { id: request, model: spec.id, arrivedAtMs: this.#nowMs, bytes: 0 },
+      request: { id: request, model: spec.id, modelIndex: model, arrivedAtMs: this.#nowMs, bytes: 0 },
     });
   }
 
@@ -186,7 +190,8 @@ class Kernel {
       const model = this.#loading[device]!;
       this.#loading[device] = -1;
       this.#residentCopies[model]!++;
-      this.#core.apply(this.#nowMs, { type: 'load-finished', device: id, model: this.#workload.models[model]!.id });
+      const name = this.#workload.models[model]!.id;
+      this.#core.apply(this.#nowMs, { type: 'load-finished', device: id, deviceIndex: device, model: name });
       return;
     }
     const run = this.#running[device]!;
@@ -197,7 +202,7 @@ class Kernel {
       this.#latencyMs[request] = this.#nowMs - this.#arrivedMs[request]!;
       this.#done++;
     }
-    this.#core.apply(this.#nowMs, { type: 'run-finished', device: id, run });
+    this.#core.apply(this.#nowMs, { type: 'run-finished', device: id, deviceIndex: device, run });
   }
 
   #decide(): void {
@@ -214,11 +219,19 @@ class Kernel {
       return;
     }
     const device = this.#deviceIndex.get(action.device);
-    const model = this.#modelIndex.get(action.model);
+    const model = this.#modelIn(action);
     if (device === undefined || model === undefined) throw broken(`it named ${action.device} and ${action.model}`);
     if (action.type === 'evict') this.#evict(device, model);
     else if (action.type === 'load') this.#load(device, model, action.request);
     else this.#run(device, model, action.run, action.requests);
+  }
+
+  /** The model an action names; what a run is of is known from its first request, without looking for the name. */
+  #modelIn(action: Exclude<SchedulerAction, { readonly type: 'reject' }>): number | undefined {
+    const first = action.type === 'run' ? action.requests[0] : undefined;
+    const guess = first === undefined ? undefined : this.#modelOf[first];
+    const isRight = guess !== undefined && this.#workload.models[guess]?.id === action.model;
+    return isRight ? guess : this.#modelIndex.get(action.model);
   }
 
   #evict(device: number, model: number): void {

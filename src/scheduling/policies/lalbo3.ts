@@ -56,8 +56,8 @@ class OutOfOrder implements PolicyInstance {
 
   left(request: RequestState): void {
     const node = request.policyNode!;
-    const before = node.before[0];
-    if (before == null) this.#headSkips -= request.extraSkips;
+    const before = node.before;
+    if (before === null) this.#headSkips -= request.extraSkips;
     else before.item.extraSkips += request.extraSkips;
     this.#order.remove(node);
     request.policyNode = null;
@@ -77,8 +77,8 @@ class OutOfOrder implements PolicyInstance {
   }
 
   #dispatchHit(request: RequestState, device: DeviceState): void {
-    const before = request.policyNode!.before[0];
-    if (before == null) return this.#pool.dispatch(request, device, 'hit-idle');
+    const before = request.policyNode!.before;
+    if (before === null) return this.#pool.dispatch(request, device, 'hit-idle');
     before.item.extraSkips++;
     this.#headSkips++;
     this.#pool.dispatch(request, device, 'hit-out-of-order');

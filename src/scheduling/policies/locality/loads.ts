@@ -1,11 +1,10 @@
 // Which model to load where, by one rule: what the load saves those who wait now, plus what one more copy saves from
 // here on, minus what its victims lose and what the device's other work loses.
 
-import { IndexedHeap } from '../../heap.ts';
+import { DenseHeap } from '../../dense-heap.ts';
 import { IndexSet } from '../../index-set.ts';
 import type { Pool } from '../../pool.ts';
-import { isEarlier } from '../../request-list.ts';
-import { SLOT } from '../../state.ts';
+import { headArrival, headId } from '../../state.ts';
 import type { DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { DecisionReason } from '../../types.ts';
 import type { Switches } from './mechanisms.ts';
@@ -33,7 +32,7 @@ export class Loads {
   /** Devices on which a load could start. */
   readonly loadable = new IndexSet();
   /** Models that are waited for and held nowhere, the longest waiting first. */
-  readonly unheld = new IndexedHeap<ModelState>(SLOT.third, (a, b) => isEarlier(a.waiting.head()!, b.waiting.head()!));
+  readonly unheld = new DenseHeap<ModelState>(headArrival, headId);
   /** Models asked for lately: candidates for replicas. */
   readonly #recent = new Set<ModelState>();
   readonly #hinted = new Set<ModelState>();

@@ -1,11 +1,10 @@
 // `locality`, the product's own policy and its default. Requests are bound to a device when it can start them, never
 // before; models are loaded, copied and evicted by one economic rule (loads.ts); nobody is overtaken without bound.
 
-import { IndexedHeap } from '../../heap.ts';
+import { DenseHeap } from '../../dense-heap.ts';
 import type { Policy, PolicyInstance } from '../../policy.ts';
 import type { Pool } from '../../pool.ts';
 import { isEarlier } from '../../request-list.ts';
-import { SLOT } from '../../state.ts';
 import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { SchedulerOptions } from '../../types.ts';
 import { nextBatch, waitsUntil } from './batching.ts';
@@ -59,7 +58,7 @@ class Locality implements PolicyInstance {
   /** Models whose queue waits for companions, and until when. */
   readonly #gathering = new Map<ModelState, number>();
   /** Waiting models by the arrival after which nothing may overtake their head. */
-  readonly #limits = new IndexedHeap<ModelState>(SLOT.second, (a, b) => a.overtakeEndMs < b.overtakeEndMs);
+  readonly #limits = new DenseHeap<ModelState>((model) => model.overtakeEndMs);
   /** Whom the limit kept from running, and the least limit at which. */
   readonly #barredDevices = new Set<DeviceState>();
   readonly #barredModels = new Set<ModelState>();

@@ -19,8 +19,8 @@ export class Outlook {
   /** When the device could start a run, without what waits for it. */
   deviceFreeAt(device: DeviceState): number {
     let atMs = this.#pool.nowMs;
-    if (device.run !== null) atMs = Math.max(atMs, device.run.expectedEndMs);
-    if (device.load !== null && !device.overlap) atMs = Math.max(atMs, device.load.expectedEndMs);
+    if (device.run !== null) atMs = Math.max(atMs, device.runEndMs);
+    if (device.load !== null && !device.overlap) atMs = Math.max(atMs, device.loadEndMs);
     return atMs;
   }
 
@@ -28,7 +28,7 @@ export class Outlook {
   copyFreeAt(copy: Copy): number {
     const atMs = this.deviceFreeAt(copy.device);
     const { load } = copy.device;
-    return copy.state === 'loading' && load !== null ? Math.max(atMs, load.expectedEndMs) : atMs;
+    return copy.state === 'loading' && load !== null ? Math.max(atMs, copy.device.loadEndMs) : atMs;
   }
 
   /** How long until another copy than this could run the model; `atMostMs` if none could sooner. */

@@ -3,6 +3,7 @@
 
 import type { Copy, DeviceState, ModelState } from '../../state.ts';
 import type { Pool } from '../../pool.ts';
+import { Numbers } from '../../numbers.ts';
 import type { Popularity } from './popularity.ts';
 import type { Tuning } from './tuning.ts';
 
@@ -29,8 +30,13 @@ export class Worth {
   readonly #popularity: Popularity;
   readonly #tuning: Tuning;
   readonly #byValue: boolean;
-  readonly #utilization: { atMs: number; value: number }[] = [];
-  readonly #busy: { atMs: number; copies: number; value: number }[] = [];
+  /** By device: its utilization, and until when it holds. */
+  readonly #utilization = new Numbers();
+  readonly #utilizationUntilMs = new Numbers();
+  /** By model: the chance that all its copies are busy, until when it holds, and for how many copies. */
+  readonly #busy = new Numbers();
+  readonly #busyUntilMs = new Numbers();
+  readonly #busyCopies = new Numbers();
   /** The model whose oldest request may not be overtaken any more while others could run: it gets room anywhere. */
   urgent: ModelState | null = null;
   #meanUtilization = LEAST_UTILIZATION;
@@ -144,17 +150,18 @@ export class Worth {
   /** The chance that all copies are busy when a request comes, as far as the devices' utilizations tell. */
   #allBusy(model: ModelState): number {
     const copies = model.copies.size;
-    const known = (this.#busy[model.index] ??= { atMs: -Infinity, copies: 0, value: 1 });
-    if (known.copies === copies && known.atMs + UTILIZATION_AGE_MS > this.#pool.nowMs) return known.value;
+    const { index } = model;
+    const { nowMs } = this.#pool;
+    if (this.#busyUntilMs.get(index) > nowMs && this.#busyCopies.get(index) === copies) return this.#busy.get(index);
     let product = 1;
     let seen = 0;
     for (const device of model.copies.keys()) {
       product *= this.#utilizationOf(device);
       if (++seen >= this.#tuning.sample) break;
     }
-    known.atMs = this.#pool.nowMs;
-    known.copies = copies;
-    known.value = product;
+    this.#busy.set(index, product);
+    this.#busyUntilMs.set(index, nowMs + UTILIZATION_AGE_MS);
+    this.#busyCopies.set(index, copies);
     return product;
   }
 
@@ -170,18 +177,19 @@ export class Worth {
 
   #utilizationOf(device: DeviceState): number {
     const { ownUtilization, utilizationBias } = this.#tuning;
-    const known = (this.#utilization[device.index] ??= { atMs: -Infinity, value: 0 });
-    if (known.atMs + UTILIZATION_AGE_MS <= this.#pool.nowMs) {
+    const { nowMs } = this.#pool;
+    if (this.#utilizationUntilMs.get(device.index) <= nowMs) {
       let own = 0;
       let seen = 0;
       for (const { model } of device.copies.values()) {
         own += (this.#popularity.rate(model) * model.runMs) / model.copies.size;
         if (++seen >= MOST_COPIES) break;
       }
-      known.atMs = this.#pool.nowMs;
-      known.value = clamp((1 - ownUtilization) * this.#meanUtilization + ownUtilization * utilizationBias * own);
+      const value = clamp((1 - ownUtilization) * this.#meanUtilization + ownUtilization * utilizationBias * own);
+      this.#utilization.set(device.index, value);
+      this.#utilizationUntilMs.set(device.index, nowMs + UTILIZATION_AGE_MS);
     }
-    return known.value;
+    return this.#utilization.get(device.index);
   }
 }
 
