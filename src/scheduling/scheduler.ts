@@ -11,6 +11,7 @@ import { locality } from './policies/locality/locality.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
 import { deviceAdded, deviceLost, loadFailed, loadFinished, runFailed, runFinished } from './progress.ts';
 import { ModelState } from './state.ts';
+import { Reservations } from './reservations.ts';
 import type { SchedulerAction, SchedulerEvent, SchedulerOptions, SchedulerView, SchedulingCore } from './types.ts';
 import { viewOf } from './view.ts';
 import { Wishes } from './wishes.ts';
@@ -42,6 +43,7 @@ class Scheduler implements SchedulingCore {
   readonly #instance: PolicyInstance;
   readonly #intake: Intake;
   readonly #wishes: Wishes;
+  readonly #reservations: Reservations;
   readonly #removed = new Set<ModelState>();
   #modelCount = 0;
 
@@ -53,6 +55,7 @@ class Scheduler implements SchedulingCore {
     this.#pool.watcher = this.#instance;
     this.#intake = new Intake(this.#pool, options);
     this.#wishes = new Wishes(this.#pool);
+    this.#reservations = new Reservations(this.#pool);
   }
 
   apply(nowMs: number, event: SchedulerEvent): void {
@@ -74,6 +77,10 @@ class Scheduler implements SchedulingCore {
         if (request !== undefined) pool.withdraw(request);
         return;
       }
+      case 'reserve':
+        return this.#reservations.ask(event.reservation, event.device, event.bytes);
+      case 'unreserve':
+        return this.#reservations.release(event.reservation);
       case 'device-added':
         if (!deviceAdded(pool, event.device)) return;
         this.#intake.deviceCame(pool.devicesById.get(event.device.id)!);
@@ -97,6 +104,7 @@ class Scheduler implements SchedulingCore {
     this.#intake.expire();
     pool.residency.evictUnwanted();
     for (const device of pool.overfull.splice(0)) pool.residency.makeRoom(device, 0);
+    const reservations = this.#reservations.grant();
     pool.serveBound();
     this.#wishes.fulfil();
     // A rejection may be what others waited for.
@@ -108,7 +116,9 @@ class Scheduler implements SchedulingCore {
       this.#removed.delete(model);
       pool.models.delete(model.id);
     }
-    return pool.takeActions();
+    const actions = pool.takeActions();
+    actions.push(...reservations);
+    return actions;
   }
 
   nextWakeMs(): number | null {

@@ -136,8 +136,11 @@ export class DeviceState {
   present = true;
   /** When it was lost, while it is not present. */
   lostAtMs = 0;
+  /** By copies and by a reservation. */
   heldBytes = 0;
-  /** Of the held bytes, those that no eviction can free now (pinned or in use). */
+  /** Of the held bytes, those that are lent to something other than a copy. Above 0, nothing is loaded or evicted here. */
+  reservedBytes = 0;
+  /** Of the held bytes, those that no eviction can free now (pinned, in use or reserved). */
   fixedBytes = 0;
   /** Of the held bytes, those of pinned models. */
   pinnedBytes = 0;
@@ -183,7 +186,8 @@ export class DeviceState {
 
   /** A load could start: on a device that overlaps, beside a run too. */
   get canLoad(): boolean {
-    return this.present && this.load === null && this.loaded === null && (this.run === null || this.overlap);
+    const isFree = this.load === null && this.loaded === null && (this.run === null || this.overlap);
+    return isFree && this.present && this.reservedBytes === 0;
   }
 
   /** When it is expected to have done what it does now and its local queue. */
@@ -191,9 +195,9 @@ export class DeviceState {
     return this.busyUntilMs + this.localRunMs;
   }
 
-  /** True if so many bytes could be made free by evictions. */
+  /** True if so many bytes could be made free by evictions now. */
   canHold(bytes: number): boolean {
-    return this.memoryBytes - this.fixedBytes >= bytes;
+    return this.reservedBytes === 0 && this.memoryBytes - this.fixedBytes >= bytes;
   }
 }
 

@@ -97,7 +97,17 @@ export type SchedulerEvent =
   /** No demand load of it until further notice (quarantine); queued requests of it are rejected. */
   | { readonly type: 'barred'; readonly model: ModelId; readonly barred: boolean }
   /** An invocation arrived that will probably run this model soon. */
-  | { readonly type: 'hinted'; readonly model: ModelId };
+  | { readonly type: 'hinted'; readonly model: ModelId }
+  /** Something other than a resident model wants memory of a device for a while; a `reservation` action answers, once. */
+  | {
+      readonly type: 'reserve';
+      /** A name of the driver's for it. */
+      readonly reservation: string;
+      readonly device: DeviceId;
+      readonly bytes: number;
+    }
+  /** The reservation, or the wait for it, is over. It outlives the device's loss: its holder is a process of its own. */
+  | { readonly type: 'unreserve'; readonly reservation: string };
 
 /** Why the core decided as it did: one stable word each, for `explain` and the metrics. */
 export type DecisionReason =
@@ -161,6 +171,16 @@ export type SchedulerAction =
       readonly request: RequestId;
       readonly code: 'QUEUE_FULL' | 'DEADLINE' | 'DOES_NOT_FIT' | 'QUARANTINED' | 'MODEL_NOT_FOUND' | 'NO_DEVICE';
       readonly retryAfterMs?: number;
+    }
+  /**
+   * The answer to `reserve`: the memory is accounted from now on, and no load or eviction starts on the device until
+   * `unreserve`. Evictions that make its room come before it. `granted` false: the device could never have so much.
+   */
+  | {
+      readonly type: 'reservation';
+      readonly reservation: string;
+      readonly device: DeviceId;
+      readonly granted: boolean;
     };
 
 /** Bounds and switches of one scheduler. */
@@ -198,7 +218,10 @@ export interface ResidentView {
 export interface DeviceView {
   readonly id: DeviceId;
   readonly memoryBytes: number;
+  /** Held by models, and reserved. */
   readonly usedBytes: number;
+  /** Of the used bytes, those lent to something other than a resident model. */
+  readonly reservedBytes: number;
   readonly resident: readonly ResidentView[];
   /** Requests bound to this device and waiting. */
   readonly queued: number;

@@ -213,6 +213,8 @@ class Kernel {
       this.#rejected++;
       return;
     }
+    // Nothing in a simulation asks for one.
+    if (action.type === 'reservation') return;
     const device = this.#deviceIndex.get(action.device);
     const model = this.#modelIndex.get(action.model);
     if (device === undefined || model === undefined) throw broken(`it named ${action.device} and ${action.model}`);
