@@ -87,6 +87,8 @@ export const deviceSchema = z.object({
   pid: z.number().nullable(),
   memoryBytes: z.number(),
   usedBytes: z.number(),
+  /** Of the used bytes, those lent to a measurement. */
+  reservedBytes: z.number().optional(),
   /** Growth of the worker since it was empty (or the device's own used memory), as the system measures it; null if not measured yet. */
   measuredBytes: z.number().nullable(),
   resident: z.array(residentSchema),
@@ -133,6 +135,20 @@ export const modelSummarySchema = z.object({
   loadMs: z.number(),
   runMs: z.number(),
   memoryBytes: z.number(),
+  /** Where devices have memory of their own: what the model costs on each kind of device. */
+  profiles: z
+    .array(
+      z.object({
+        kind: z.string(),
+        device: z.string(),
+        loadMs: z.number(),
+        runMs: z.number(),
+        memoryBytes: z.number(),
+        /** It could not be measured there yet. */
+        estimated: z.boolean(),
+      }),
+    )
+    .optional(),
 });
 export type ModelSummary = z.infer<typeof modelSummarySchema>;
 

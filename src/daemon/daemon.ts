@@ -12,7 +12,6 @@ import { createSecretStore } from '../functions/secrets.ts';
 import { createGateway } from '../gateway/server.ts';
 import { createHome, type Home } from '../home.ts';
 import { clearArtefacts, removeArtefacts } from '../models/artefact.ts';
-import { assessModel } from '../models/assess.ts';
 import { createModelFetcher } from '../models/pull.ts';
 import { createModelStore } from '../models/store.ts';
 import { createScheduler } from '../scheduling/scheduler.ts';
@@ -21,6 +20,7 @@ import { createFunctionStore } from '../store/functions.ts';
 import { createHistory } from '../store/history.ts';
 import { createLog, type Log } from '../telemetry/log.ts';
 import { createRunner, type RunnerOptions } from '../workers/runner.ts';
+import { type AssessLimits, createAssessor, isMeasured } from './assessor.ts';
 import { Calls } from './calls.ts';
 import { Catalog } from './catalog.ts';
 import { Deployments } from './deployments.ts';
@@ -57,6 +57,8 @@ export interface DaemonOptions {
   readonly workers?: RunnerOptions;
   /** How models are prepared and measured at deploy; a bench on emulated devices brings figures of its own. */
   readonly assess?: Assess;
+  /** How long measuring on a device may wait for room and hold it (milliseconds). */
+  readonly assessLimits?: AssessLimits;
 }
 
 export interface Daemon {
@@ -105,6 +107,10 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   const log = createLog(options.logToStderr === true ? { stderr: true } : { folder: home.logs });
   const token = obtainToken(home);
   const devices = await devicesFor(options, log);
+  const workers: RunnerOptions = {
+    ...(options.reserveBytes !== undefined && { reserveBytes: options.reserveBytes }),
+    ...options.workers,
+  };
 
   const database = openDatabase(home.database);
   undo.push(() => database.close());
@@ -161,15 +167,15 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     clock,
     assess:
       options.assess ??
-      ((stored, sessionOptions, report, signal) =>
-        assessModel(stored, {
-          folder: home.prepared,
-          device: devices[0]!,
-          budgetBytes: largestDevice(),
-          report,
-          signal,
-          ...(sessionOptions === undefined ? {} : { sessionOptions }),
-        })),
+      createAssessor({
+        devices,
+        folder: home.prepared,
+        lend: dispatcher.lend,
+        workers,
+        ...options.assessLimits,
+        onNotice: (message, details) => log.warn(details, message),
+      }),
+    isMeasured: (profile) => options.assess !== undefined || isMeasured(profile, devices),
     fetch: createModelFetcher(modelStore, {
       ...quota,
       used: () => library.inUse(),
@@ -216,7 +222,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   await clearArtefacts(home.prepared, new Set(store.models().map((model) => model.sha256)));
   undo.push(() => deployments.close());
   undo.push(() => dispatcher.close(true));
-  await startDevices(devices, dispatcher, options.workers ?? {}, log);
+  await startDevices(devices, dispatcher, workers, log);
 
   let closing: Promise<void> | null = null;
   const ended = Promise.withResolvers<void>();

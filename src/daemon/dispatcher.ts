@@ -8,6 +8,7 @@ import type { ModelSpec, SchedulerEvent, SchedulerView, SchedulingCore } from '.
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { type BeforeLoad, Executor } from './executor.ts';
+import { type Lend, Loans } from './loans.ts';
 import { ModelHealth } from './model-health.ts';
 import { PendingRequests, rejection, type InferenceRequest, type InferenceResult } from './pending.ts';
 import { Waiters } from './waiters.ts';
@@ -20,6 +21,7 @@ export class Dispatcher {
   readonly #health = new ModelHealth();
   readonly #executor: Executor;
   readonly #waiters: Waiters;
+  readonly #loans: Loans;
   /** Loads that somebody waits for. */
   readonly #wishes = new Set<{ readonly model: string; readonly device: string | null }>();
   #pumpScheduled = false;
@@ -37,6 +39,11 @@ export class Dispatcher {
     this.#clock = clock;
     this.#emit = emit;
     this.#waiters = new Waiters(clock);
+    this.#loans = new Loans(
+      clock,
+      (event) => this.#apply(event),
+      (device) => this.#executor.evictionsOf(device),
+    );
     this.#pending = new PendingRequests(clock, (id) => this.#apply({ type: 'cancelled', request: id }));
     this.#executor = new Executor({
       clock,
@@ -176,7 +183,7 @@ export class Dispatcher {
       );
     const failure = `The model was still in use after ${Math.round(timeoutMs / 1000)} s.`;
     await this.#waiters.until(gone, timeoutMs, failure, signal);
-    await Promise.all(Array.from(this.#executor.evictions));
+    await this.#executor.evictionsOf(device);
   }
 
   /** Queues one inference; the promise ends exactly once, with the answer or a GpufaasError. */
@@ -187,6 +194,11 @@ export class Dispatcher {
       const { inputs: _inputs, ...spec } = request;
       this.#apply({ type: 'submitted', request: { id, ...spec } });
     });
+  }
+
+  /** Lends memory of a device to a throwaway worker. */
+  get lend(): Lend {
+    return this.#loans.lend;
   }
 
   /** Asks every worker for its memory. */
@@ -213,7 +225,10 @@ export class Dispatcher {
   #pump(): void {
     this.#pumpScheduled = false;
     const now = this.#clock.now();
-    for (const action of this.#core.decide(now)) this.#executor.carryOut(action, now);
+    for (const action of this.#core.decide(now)) {
+      if (action.type === 'reservation') this.#loans.answered(action);
+      else this.#executor.carryOut(action, now);
+    }
     this.#scheduleWake();
     this.#waiters.notify();
   }

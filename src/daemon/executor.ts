@@ -59,8 +59,8 @@ export class Executor {
   readonly models = new Map<string, LoadableModel>();
   /** Why the last load of a model failed, for whoever asked for it. */
   readonly loadFailures = new Map<string, GpufaasError>();
-  /** Under way. */
-  readonly evictions = new Set<Promise<unknown>>();
+  /** Under way, each with its device. */
+  readonly #evictions = new Map<Promise<unknown>, string>();
   /** When a load or run last ended, well or not. */
   lastNewsAtMs = 0;
   readonly #clock: Clock;
@@ -98,7 +98,14 @@ export class Executor {
     this.#observations.forget(model);
   }
 
-  carryOut(action: SchedulerAction, now: number): void {
+  /** Resolves when the evictions under way on the device (null: on any) have ended, well or not. */
+  async evictionsOf(device: string | null): Promise<void> {
+    await Promise.all(
+      Array.from(this.#evictions, ([eviction, on]) => (device === null || on === device ? eviction : null)),
+    );
+  }
+
+  carryOut(action: Exclude<SchedulerAction, { type: 'reservation' }>, now: number): void {
     switch (action.type) {
       case 'evict':
         this.#evict(action, now);
@@ -139,8 +146,8 @@ export class Executor {
     this.#emit({ type: 'evict', device, model, reason, ageMs: now - lastUsedAtMs });
     // A failed eviction means a dead worker: onLost says so, and the memory went with it.
     const eviction = slot.runner.evict(model).catch(() => undefined);
-    this.evictions.add(eviction);
-    void eviction.then(() => this.evictions.delete(eviction));
+    this.#evictions.set(eviction, device);
+    void eviction.then(() => this.#evictions.delete(eviction));
   }
 
   #load(action: Action<'load'>, now: number): void {
@@ -169,7 +176,7 @@ export class Executor {
             return slot.runner.load(loadable);
           });
     loaded.then(
-      ({ loadMs }) => {
+      ({ loadMs, measuredBytes }) => {
         if (slot.loads.get(model) !== load) return;
         load.endedAtMs = this.#clock.now();
         this.lastNewsAtMs = load.endedAtMs;
@@ -177,7 +184,11 @@ export class Executor {
         this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
         // Emulated time is exact; elsewhere the whole wait counts, with the eviction before it and the thread's start.
         load.unpaidMs = slot.device.kind === 'emulated' ? loadMs : Math.max(loadMs, load.endedAtMs - now);
-        this.#apply({ type: 'load-finished', device, model });
+        // What the driver shows of a card is believed where it is more than was thought: nothing else keeps the card whole.
+        const grown = slot.device.uuid !== undefined && (measuredBytes ?? 0) > (loadable.emulation?.memoryBytes ?? 0);
+        const seen = grown && measuredBytes !== null ? { memoryBytes: measuredBytes } : {};
+        this.#apply({ type: 'load-finished', device, model, ...seen });
+        if (grown) this.#apply({ type: 'model-observed', model, ...seen });
         void this.measure(slot);
       },
       (thrown: unknown) => {

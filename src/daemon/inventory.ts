@@ -39,6 +39,7 @@ export class Inventory {
         pid: runner.pid ?? null,
         memoryBytes: device.memoryBytes,
         usedBytes: view?.usedBytes ?? 0,
+        reservedBytes: view?.reservedBytes ?? 0,
         measuredBytes:
           measured === null
             ? null

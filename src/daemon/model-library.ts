@@ -10,7 +10,7 @@ import type { DeployStep } from '../gateway/platform.ts';
 import { checkArtefact, isCurrent } from '../models/artefact.ts';
 import { keepWithinQuota } from '../models/pull.ts';
 import type { ModelStore } from '../models/store.ts';
-import type { Model, StoredModel } from '../models/types.ts';
+import type { Model, ModelProfile, StoredModel } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
 
 /** Prepares a stored model and measures what it costs; throws BAD_MODEL, DOES_NOT_FIT, TIMEOUT. */
@@ -45,6 +45,8 @@ export interface ModelLibraryOptions {
   readonly store: FunctionStore;
   readonly modelStore: ModelStore;
   readonly assess: Assess;
+  /** False for a profile that lacks a kind of device that the daemon has now: then the model is assessed again. */
+  readonly isMeasured: (profile: ModelProfile) => boolean;
   readonly fetch: Fetch;
   readonly clock: Clock;
   /** The most the store may hold, in bytes; absent: as much as the disk does. */
@@ -104,10 +106,12 @@ export class ModelLibrary implements ModelIntake {
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<Model> {
-    const { store, assess } = this.#options;
+    const { store, assess, isMeasured } = this.#options;
     const key = modelKey(stored.sha256, sessionOptions);
     const known = store.models().find((model) => model.key === key);
-    if (known !== undefined && known.path === stored.path && isServable(known)) return known;
+    if (known !== undefined && known.path === stored.path && isServable(known) && isMeasured(known.profile)) {
+      return known;
+    }
     const tell = (message: string): void => report({ type: 'step', step: 'profile', message });
     const work = async (): Promise<Model> => {
       const model: Model = { ...stored, key, ...(await assess(stored, sessionOptions, tell, signal)) };

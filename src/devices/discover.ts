@@ -36,9 +36,11 @@ export interface DiscoveryOptions {
   readonly deviceFolder?: string;
 }
 
-// What a CUDA context with its libraries takes before the first model, which no budget of models can have: measured
-// values lie between 300 and 600 MB, by card and driver.
-const CONTEXT_BYTES = 600e6;
+/**
+ * What a CUDA context with its libraries takes before the first model, which no budget of models can have: measured
+ * values lie between 300 and 600 MB, by card and driver.
+ */
+export const CONTEXT_BYTES = 600e6;
 
 /** A card as a device: its budget is what is free now, less the context of our own worker and what is reserved. */
 export function cardDevice(card: NvidiaCard, reserveBytes: number, memoryBytes?: number): Device {

@@ -3,7 +3,7 @@
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Device } from '../devices/types.ts';
+import { type Device, ownsMemory } from '../devices/types.ts';
 import { freeMemory } from '../devices/host-memory.ts';
 import { GpufaasError } from '../errors.ts';
 import type { LoadableModel } from '../workers/types.ts';
@@ -18,7 +18,7 @@ import type { ModelProfile, StoredModel } from './types.ts';
 export interface AssessOptions extends ProfileOptions {
   /** Where prepared models are kept; made if it is not there. */
   readonly folder: string;
-  /** What the measurements are for. An emulated device is stood in for by the CPU. */
+  /** What the measurements are for: the CPU, or an emulated device, which the CPU stands in for. */
   readonly device: Device;
   readonly sessionOptions?: Readonly<Record<string, unknown>>;
   /** The longest the preparation may take (default 60,000). */
@@ -60,18 +60,8 @@ const WINS_SHARE = 0.8;
  */
 export async function assessModel(stored: StoredModel, options: AssessOptions): Promise<Assessment> {
   const { report } = options;
-  const device: Device = options.device.kind === 'emulated' ? { ...options.device, kind: 'cpu' } : options.device;
+  const device: Device = { ...options.device, kind: 'cpu' };
   const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
-  if (device.kind !== 'cpu') {
-    report?.('Measuring the model');
-    const profile = profileOf(await profileModel(original, device, options));
-    // Not every driver shows what a model takes of the device: it is never less than its weights.
-    return {
-      profile: { ...profile, memoryBytes: Math.max(profile.memoryBytes, stored.bytes) },
-      preparedPath: null,
-      mode: 'original',
-    };
-  }
   let staging: string | undefined;
   try {
     staging = await newStaging(options.folder);
@@ -90,6 +80,21 @@ export async function assessModel(stored: StoredModel, options: AssessOptions): 
   } finally {
     if (staging !== undefined) await rm(staging, { recursive: true, force: true });
   }
+}
+
+/**
+ * Measures a model as its original file is loaded, on any device. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`),
+ * TIMEOUT, CANCELLED.
+ */
+export async function profileOriginal(
+  stored: StoredModel,
+  device: Device,
+  options: ProfileOptions & { readonly sessionOptions?: Readonly<Record<string, unknown>> },
+): Promise<ModelProfile> {
+  const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
+  const profile = profileOf(await profileModel(original, device, options));
+  // Not every driver shows what a model takes of the device: it is never less than its weights.
+  return ownsMemory(device) ? { ...profile, memoryBytes: Math.max(profile.memoryBytes, stored.bytes) } : profile;
 }
 
 function isDiskFull(error: unknown): boolean {

@@ -25,6 +25,15 @@ export interface ModelProfile {
   readonly runMsByRows?: readonly number[];
   /** Where it was measured. */
   readonly device: string;
+  /** Where devices have memory of their own: the figures by kind of device. */
+  readonly kinds?: readonly KindProfile[];
+}
+
+/** What a model costs on one kind of device. */
+export interface KindProfile extends Omit<ModelProfile, 'kinds'> {
+  readonly kind: string;
+  /** It could not be measured there: taken from what the CPU shows. */
+  readonly estimated: boolean;
 }
 
 /** A model as functions use it: stored, checked, prepared, profiled. */

@@ -40,7 +40,9 @@ function renderHeader(device: DeviceStatus): string {
   const id = styleText('bold', device.id, { stream: process.stdout });
   const memory = `${formatSize(device.usedBytes)} of ${formatSize(device.memoryBytes)}`;
   const queued = device.queued > 0 ? ` · ${device.queued} queued` : '';
-  return `${id}  ${device.state} · ${memory} · measured ${measured(device)}${queued}`;
+  const lent = device.reservedBytes ?? 0;
+  const measuring = lent > 0 ? ` · ${formatSize(lent)} lent to a measurement` : '';
+  return `${id}  ${device.state} · ${memory} · measured ${measured(device)}${measuring}${queued}`;
 }
 
 function renderResident(models: readonly ResidentModel[], nowMs: number): string {

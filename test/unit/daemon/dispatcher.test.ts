@@ -324,3 +324,74 @@ it('explains a miss by the load that it waited for, not by the run that followed
   expect(decision?.reason).not.toMatch(/^hit/);
   expect(decision?.considered.every((candidate) => !candidate.resident)).toBe(true);
 });
+
+describe('memory lent to a measurement', () => {
+  const limits = { waitMs: 1000, holdMs: 500, signal: never };
+
+  it('is there once evictions have ended, keeps loads away, and is given back whatever happens', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    addModel('b');
+    const first = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await first;
+    const use = Promise.withResolvers<never>();
+    const lent = dispatcher.lend('cpu:0', 2 * GB, limits, () => {
+      runners[0]!.asked.push('use');
+      return use.promise;
+    });
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a', 'run a', 'evict a', 'use']);
+    const second = dispatcher.infer(request('b'), never);
+    await settle();
+    expect(runners[0]!.asked.at(-1)).toBe('use');
+    use.reject(new GpufaasError('BAD_MODEL', 'It is none.'));
+    await expect(lent).rejects.toMatchObject({ code: 'BAD_MODEL' });
+    await settle();
+    expect(runners[0]!.asked.at(-1)).toBe('load b');
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await second;
+  });
+
+  it('is not waited for longer than the limit, nor held longer than the other', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    const inVain = dispatcher.lend('cpu:0', GB, limits, () => Promise.resolve('used'));
+    await settle();
+    clock.advance(1000);
+    expect(await inVain).toEqual({ granted: false });
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await answer;
+    const held = dispatcher.lend(
+      'cpu:0',
+      GB,
+      limits,
+      (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve('ended'))),
+    );
+    await settle();
+    clock.advance(500);
+    expect(await held).toEqual({ granted: true, result: 'ended' });
+    expect(dispatcher.view().devices[0]).toMatchObject({ reservedBytes: 0 });
+    expect(await dispatcher.lend('cpu:0', 3 * GB, limits, () => Promise.resolve('used'))).toEqual({ granted: false });
+  });
+
+  it('ends with the caller who wanted it', async () => {
+    const { dispatcher, addModel } = setUp(1);
+    addModel('a');
+    const caller = new AbortController();
+    void dispatcher.infer(request('a'), caller.signal).catch(() => undefined);
+    await settle();
+    const lent = dispatcher.lend('cpu:0', GB, { ...limits, signal: caller.signal }, () => Promise.resolve('used'));
+    caller.abort();
+    await expect(lent).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
+});
