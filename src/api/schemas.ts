@@ -101,6 +101,17 @@ export const psSchema = z.object({
   queued: z.number(),
   /** Functions with a model that is not loaded any more because it killed its worker. */
   quarantined: z.array(z.string()).optional(),
+  /** Models' bytes ready in host memory, for devices that copy them; absent where there is no such cache. */
+  hostCache: z
+    .object({
+      bytes: z.number(),
+      budgetBytes: z.number(),
+      models: z.number(),
+      /** Loads of such devices that found the bytes there, and those that read them from disk. */
+      hits: z.number(),
+      misses: z.number(),
+    })
+    .optional(),
 });
 export type PsResponse = z.infer<typeof psSchema>;
 
@@ -232,6 +243,10 @@ export const functionDetailSchema = functionSummarySchema.extend({
       quarantined: z.boolean(),
       residentOn: z.array(z.string()),
       runMsByRows: z.array(z.number()).nullable(),
+      /** Absent where there is no host cache; times are null until such a load was seen. */
+      hostCache: z
+        .object({ cached: z.boolean(), hostLoadMs: z.number().nullable(), diskLoadMs: z.number().nullable() })
+        .optional(),
     }),
   ),
   versions: z.array(z.object({ version: z.number(), createdAt: z.string(), serving: z.boolean() })),

@@ -214,10 +214,12 @@ function loadable({ key, model, sessionOptions }: ServingModel): LoadableModel {
     id: key,
     path: model.preparedPath ?? model.path,
     prepared: model.preparedPath !== null,
+    ...(model.preparedPath !== null && { original: model.path }),
     inputs: model.inputs,
     outputs: model.outputs,
     emulation: {
       loadMs: model.profile.loadMs,
+      ...(model.profile.hostLoadMs === undefined ? {} : { hostLoadMs: model.profile.hostLoadMs }),
       runMs: model.profile.runMs,
       memoryBytes: model.profile.memoryBytes,
       ...(model.profile.runMsByRows === undefined ? {} : { runMsByRows: model.profile.runMsByRows }),
@@ -238,6 +240,7 @@ function modelSpec(key: string, uses: readonly { serving: Serving; model: Servin
     id: key,
     memoryBytes: profile.memoryBytes,
     loadMs: profile.loadMs,
+    ...(profile.hostLoadMs === undefined ? {} : { hostLoadMs: profile.hostLoadMs }),
     runMs: profile.runMs,
     ...(keepAliveMs === Infinity ? {} : { keepAliveMs }),
     ...(batching.length > 0 && canBatch(model)

@@ -26,10 +26,12 @@ import { Catalog } from './catalog.ts';
 import { Deployments } from './deployments.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventBus } from './event-bus.ts';
+import { HostTier } from './host-tier.ts';
 import { Inventory } from './inventory.ts';
 import { acquireInstanceLock } from './lock.ts';
 import { LogHub } from './log-hub.ts';
 import { type Assess, ModelLibrary } from './model-library.ts';
+import { openHostCache } from './open-host-cache.ts';
 import { createPlatform } from './platform.ts';
 import { ResidencyKeeper } from './residency-keeper.ts';
 import { obtainToken } from './token.ts';
@@ -53,6 +55,8 @@ export interface DaemonOptions {
   readonly maxQueuedBytes?: number;
   /** The most the model store may hold, in bytes; models that no function uses go first. Absent: what the disk holds. */
   readonly modelQuotaBytes?: number;
+  /** Host memory for models of devices that copy them, in bytes. Absent: a share of what is free; 0: none. */
+  readonly hostCacheBytes?: number;
   /** How workers are run: limits, pauses, a backend of the caller's. */
   readonly workers?: RunnerOptions;
   /** How models are prepared and measured at deploy; a bench on emulated devices brings figures of its own. */
@@ -142,10 +146,22 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
       publishDispatcherEvents(event, catalog, events, clock, log);
       if (event.type === 'evict') void modelStore.touch(event.model.slice(0, 64), clock.wall() - event.ageMs);
     },
-    (model) => library.check(model),
+    async (model, device) => {
+      await library.check(model);
+      return hostTier?.plan(model, device);
+    },
   );
+  const hostCache = openHostCache({
+    devices,
+    home: home.root,
+    budgetBytes: options.hostCacheBytes,
+    onChange: (sha256, cached) => dispatcher.hostCached(sha256, cached),
+    onNotice: (message, details) => log.warn(details, message),
+  });
+  undo.push(() => hostCache?.close());
+  const hostTier = hostCache === null ? null : new HostTier(hostCache);
   const catalog = new Catalog(dispatcher);
-  const inventory = new Inventory(dispatcher, catalog, clock);
+  const inventory = new Inventory(dispatcher, catalog, clock, hostTier);
   const logs = new LogHub(history);
   const calls = new Calls({
     catalog,
@@ -182,7 +198,10 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
       onCleared: (removed) => library.forget(removed),
     }),
     ...quota,
-    removePrepared: (sha256) => removeArtefacts(home.prepared, sha256),
+    removePrepared: (sha256) => {
+      hostTier?.forget(sha256);
+      return removeArtefacts(home.prepared, sha256);
+    },
   });
   let url = '';
   const deployments = new Deployments({
@@ -222,7 +241,8 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   await clearArtefacts(home.prepared, new Set(store.models().map((model) => model.sha256)));
   undo.push(() => deployments.close());
   undo.push(() => dispatcher.close(true));
-  await startDevices(devices, dispatcher, workers, log);
+  const memoryFolder = hostCache?.folder ?? null;
+  await startDevices(devices, dispatcher, { ...workers, ...(memoryFolder !== null && { memoryFolder }) }, log);
 
   let closing: Promise<void> | null = null;
   const ended = Promise.withResolvers<void>();

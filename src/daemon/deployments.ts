@@ -328,7 +328,7 @@ export class Deployments {
 export function summarize(name: string, model: Model): DeployResult['models'][number] {
   const { sha256, bytes, profile } = model;
   const { loadMs, runMs, memoryBytes, kinds } = profile;
-  const profiles = kinds?.map(({ runMsByRows: _, ...figures }) => figures);
+  const profiles = kinds?.map(({ runMsByRows: _rows, ...figures }) => figures);
   return { name, sha256, bytes, loadMs, runMs, memoryBytes, ...(profiles !== undefined && { profiles }) };
 }
 

@@ -10,8 +10,12 @@ import type { DispatcherEvent } from './dispatcher-events.ts';
 import { type BeforeLoad, Executor } from './executor.ts';
 import { type Lend, Loans } from './loans.ts';
 import { ModelHealth } from './model-health.ts';
+import type { LoadTier } from './observations.ts';
 import { PendingRequests, rejection, type InferenceRequest, type InferenceResult } from './pending.ts';
 import { Waiters } from './waiters.ts';
+
+/** The part of a model's key that names its content. */
+const contentOf = (model: string): string => model.slice(0, 64);
 
 export class Dispatcher {
   readonly #core: SchedulingCore;
@@ -24,6 +28,8 @@ export class Dispatcher {
   readonly #loans: Loans;
   /** Loads that somebody waits for. */
   readonly #wishes = new Set<{ readonly model: string; readonly device: string | null }>();
+  /** Contents (sha256) that are in the host cache. */
+  readonly #hostCached = new Set<string>();
   #pumpScheduled = false;
   #cancelWake: (() => void) | null = null;
   #wakeAtMs = Infinity;
@@ -121,7 +127,22 @@ export class Dispatcher {
   addModel(model: LoadableModel, spec: ModelSpec): void {
     this.#executor.models.set(model.id, model);
     this.#apply({ type: 'model-added', model: spec });
+    if (this.#hostCached.has(contentOf(model.id))) this.#apply({ type: 'host-cached', model: model.id, cached: true });
     this.pardon(model.id);
+  }
+
+  /** The files of these models are in the host cache from now on, or not any more. */
+  hostCached(sha256: string, cached: boolean): void {
+    if (cached) this.#hostCached.add(sha256);
+    else this.#hostCached.delete(sha256);
+    for (const model of this.#executor.models.keys()) {
+      if (contentOf(model) === sha256) this.#apply({ type: 'host-cached', model, cached });
+    }
+  }
+
+  /** What loads of the model were seen to take; null: none was seen from there. */
+  loadMs(model: string, tier: LoadTier): number | null {
+    return this.#executor.loadMs(model, tier);
   }
 
   removeModel(id: string): void {

@@ -6,11 +6,11 @@ import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { Decision, SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
-import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
+import type { DeviceMeasurement, LoadableModel, LoadResult, Runner } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { ModelHealth } from './model-health.ts';
-import { Observations, type Refined } from './observations.ts';
+import { type LoadTier, Observations, type Refined } from './observations.ts';
 import { rejection, type InferenceResult, type Pending, type PendingRequests } from './pending.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
@@ -23,6 +23,7 @@ interface Load {
   lastUsedAtMs: number;
   /** What the load took, until its first run has shown the rest of its price. */
   unpaidMs: number | null;
+  tier: LoadTier;
   /** Why it was loaded here, with what spoke for and against each device at that moment. */
   readonly decision: Decision | null;
 }
@@ -48,8 +49,16 @@ export interface ExecutorParts {
   readonly beforeLoad?: BeforeLoad | undefined;
 }
 
+/** How one load is done: what the worker is given, and where its bytes come from. */
+export interface LoadPlan {
+  readonly model: LoadableModel;
+  readonly tier: LoadTier;
+  /** To be called once when the load has ended; null: it failed. */
+  ended(loadMs: number | null): void;
+}
+
 /** Looks at a model's files just before they are loaded; a rejection (BAD_MODEL) is the load's failure. */
-export type BeforeLoad = (model: LoadableModel) => Promise<void>;
+export type BeforeLoad = (model: LoadableModel, device: Device) => Promise<LoadPlan | undefined>;
 
 /** How often a run or load is tried again after its worker died or ran out of memory. */
 const RETRIES = 1;
@@ -91,6 +100,11 @@ export class Executor {
     if (slot.runner.state === 'ready') slot.measured = await slot.runner.measure().catch(() => null);
   }
 
+  /** What loads of the model were seen to take; null: none was seen from there. */
+  loadMs(model: string, tier: LoadTier): number | null {
+    return this.#observations.loadMs(model, tier);
+  }
+
   /** The model is used by nobody any more. */
   forget(model: string): void {
     this.models.delete(model);
@@ -100,9 +114,8 @@ export class Executor {
 
   /** Resolves when the evictions under way on the device (null: on any) have ended, well or not. */
   async evictionsOf(device: string | null): Promise<void> {
-    await Promise.all(
-      Array.from(this.#evictions, ([eviction, on]) => (device === null || on === device ? eviction : null)),
-    );
+    const evictions = Array.from(this.#evictions).filter(([, on]) => device === null || on === device);
+    await Promise.all(evictions.map(([eviction]) => eviction));
   }
 
   carryOut(action: Exclude<SchedulerAction, { type: 'reservation' }>, now: number): void {
@@ -163,6 +176,7 @@ export class Executor {
       endedAtMs: null,
       lastUsedAtMs: now,
       unpaidMs: null,
+      tier: 'disk',
       decision: action.decision ?? null,
     };
     const falseMiss = this.#residentElsewhere(model, device);
@@ -170,11 +184,7 @@ export class Executor {
     const loaded =
       this.#beforeLoad === undefined
         ? slot.runner.load(loadable)
-        : this.#beforeLoad(loadable).then(() => {
-            // The worker may have died meanwhile: the new one knows nothing of this load.
-            if (slot.loads.get(model) !== load) throw new GpufaasError('WORKER_DIED', 'The worker died.');
-            return slot.runner.load(loadable);
-          });
+        : this.#loadAsPlanned(slot, loadable, load, this.#beforeLoad(loadable, slot.device));
     loaded.then(
       ({ loadMs, measuredBytes }) => {
         if (slot.loads.get(model) !== load) return;
@@ -200,6 +210,26 @@ export class Executor {
         this.#loadFailed(action, error);
       },
     );
+  }
+
+  async #loadAsPlanned(
+    slot: Slot,
+    loadable: LoadableModel,
+    load: Load,
+    planning: ReturnType<BeforeLoad>,
+  ): Promise<LoadResult> {
+    const plan = await planning;
+    load.tier = plan?.tier ?? 'disk';
+    let loadMs: number | null = null;
+    try {
+      // The worker may have died meanwhile: the new one knows nothing of this load.
+      if (slot.loads.get(loadable.id) !== load) throw new GpufaasError('WORKER_DIED', 'The worker died.');
+      const result = await slot.runner.load(plan?.model ?? loadable);
+      ({ loadMs } = result);
+      return result;
+    } finally {
+      plan?.ended(loadMs);
+    }
   }
 
   #loadFailed({ device, model, request }: Action<'load'>, error: GpufaasError): void {
@@ -313,7 +343,8 @@ export class Executor {
     const profile = this.models.get(model)?.emulation;
     if (load !== undefined && load.unpaidMs !== null) {
       const single = rows === 1 ? runMs : null;
-      refined = this.#observations.loadedAndRan(model, load.unpaidMs, single, profile?.runMs ?? Infinity);
+      const expectedMs = profile?.runMs ?? Infinity;
+      refined = this.#observations.loadedAndRan(model, load.unpaidMs, single, expectedMs, load.tier);
       load.unpaidMs = null;
     } else if (runMs !== null && rows === 1) {
       refined = this.#observations.ran(model, runMs);

@@ -23,6 +23,8 @@ export interface ModelProfile {
   readonly memoryBytes: number;
   /** Entry i: milliseconds of a run with i + 1 rows; absent if the model has no batch axis. */
   readonly runMsByRows?: readonly number[];
+  /** A load with the bytes in the host cache, where that is known beforehand (emulated devices). */
+  readonly hostLoadMs?: number;
   /** Where it was measured. */
   readonly device: string;
   /** Where devices have memory of their own: the figures by kind of device. */

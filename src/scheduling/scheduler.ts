@@ -150,6 +150,8 @@ class Scheduler implements SchedulingCore {
         return;
       case 'model-observed':
         return observe(model, event);
+      case 'host-cached':
+        return model.observeLoad(event);
       case 'load-requested':
         if (named !== undefined) this.#wishes.add(model, named);
         return;
@@ -195,12 +197,13 @@ function observe(
   seen: {
     readonly memoryBytes?: number;
     readonly loadMs?: number;
+    readonly hostLoadMs?: number;
     readonly runMs?: number;
     readonly runMsByRows?: readonly number[];
   },
 ): void {
   if (seen.memoryBytes !== undefined) model.memoryBytes = seen.memoryBytes;
-  if (seen.loadMs !== undefined) model.loadMs = seen.loadMs;
+  model.observeLoad(seen);
   if (seen.runMs !== undefined) model.runMs = seen.runMs;
   if (seen.runMsByRows !== undefined && model.batching !== undefined) {
     model.batching = { ...model.batching, runMsByRows: seen.runMsByRows };

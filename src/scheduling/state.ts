@@ -16,7 +16,11 @@ export class ModelState {
   /** Dense, in order of registration. */
   readonly index: number;
   memoryBytes: number;
+  /** What a load takes now: from the host cache while the model's bytes are there and that is known, else from disk. */
   loadMs: number;
+  #diskLoadMs: number;
+  #hostLoadMs: number | undefined;
+  #hostCached = false;
   runMs: number;
   batching: BatchingSpec | undefined;
   keepAliveMs: number | undefined;
@@ -44,9 +48,19 @@ export class ModelState {
     this.id = spec.id;
     this.memoryBytes = spec.memoryBytes;
     this.loadMs = spec.loadMs;
+    this.#diskLoadMs = spec.loadMs;
+    this.#hostLoadMs = spec.hostLoadMs;
     this.runMs = spec.runMs;
     this.batching = spec.batching;
     this.keepAliveMs = spec.keepAliveMs;
+  }
+
+  /** Takes over what became known of loads. */
+  observeLoad(seen: { readonly loadMs?: number; readonly hostLoadMs?: number; readonly cached?: boolean }): void {
+    this.#diskLoadMs = seen.loadMs ?? this.#diskLoadMs;
+    this.#hostLoadMs = seen.hostLoadMs ?? this.#hostLoadMs;
+    this.#hostCached = seen.cached ?? this.#hostCached;
+    this.loadMs = this.#hostCached ? (this.#hostLoadMs ?? this.#diskLoadMs) : this.#diskLoadMs;
   }
 
   /** The expected time of one run over so many rows, in milliseconds; beyond the known rows the last step repeats. */

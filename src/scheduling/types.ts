@@ -15,6 +15,8 @@ export interface ModelSpec {
   readonly memoryBytes: number;
   /** Expected duration of a load; refined by `model-observed`. */
   readonly loadMs: number;
+  /** Expected duration of a load while the model's bytes are in the host cache; absent: not known yet. */
+  readonly hostLoadMs?: number;
   /** Expected duration of one run at batch 1; refined by `model-observed`. */
   readonly runMs: number;
   /** Absent: the model can't be batched. */
@@ -71,9 +73,12 @@ export type SchedulerEvent =
       readonly model: ModelId;
       readonly memoryBytes?: number;
       readonly loadMs?: number;
+      readonly hostLoadMs?: number;
       readonly runMs?: number;
       readonly runMsByRows?: readonly number[];
     }
+  /** The model's bytes came into the host cache, or left it: from now on its loads take `hostLoadMs`, or `loadMs`. */
+  | { readonly type: 'host-cached'; readonly model: ModelId; readonly cached: boolean }
   | { readonly type: 'submitted'; readonly request: RequestSpec }
   /** Removes a queued request; one that is running is left to finish (the driver drops its answer). */
   | { readonly type: 'cancelled'; readonly request: RequestId }

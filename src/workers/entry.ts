@@ -8,6 +8,7 @@ import { openBackend, runsInline, sharesThread } from './backends/open.ts';
 import type { Backend } from './backends/backend.ts';
 import { freeBytes } from './free-bytes.ts';
 import { InlineHost } from './model-host.ts';
+import { sweepMemory } from './orphaned.ts';
 import {
   type FromWorker,
   GAVE_UP_EXIT_CODE,
@@ -70,7 +71,10 @@ let emptyRssBytes = process.memoryUsage.rss();
 
 const channel = channelToParent({
   onMessage: (message, parts) => void handle(message as unknown as ToWorker, parts),
-  onClose: endNow,
+  onClose: () => {
+    if (config.memoryFolder !== undefined) sweepMemory(config.memoryFolder);
+    endNow();
+  },
 });
 
 function send(message: FromWorker, parts: readonly Uint8Array[] = []): void {

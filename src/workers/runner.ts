@@ -23,6 +23,8 @@ export interface RunnerOptions extends Partial<Omit<ProcessOptions, 'environment
   readonly environment?: Readonly<Record<string, string>>;
   /** Left to others on a GPU, in bytes: what is free below it is reported. */
   readonly reserveBytes?: number;
+  /** A folder in memory that a worker removes if this process ends without doing so. */
+  readonly memoryFolder?: string;
   /** URL of a module that exports `createBackend`, in place of the device's own (fixtures). */
   readonly backend?: string;
   /** Pauses before the first, second, … restart in a row with no success between; the last one repeats. */
@@ -132,8 +134,12 @@ class ProcessRunner implements DeviceRunner {
 
   #spawn(state: 'starting' | 'restarting' | 'failed'): void {
     this.#state = state;
-    const { backend } = this.#options;
-    const config = { device: this.#device, ...(backend !== undefined && { backend }) };
+    const { backend, memoryFolder } = this.#options;
+    const config = {
+      device: this.#device,
+      ...(backend !== undefined && { backend }),
+      ...(memoryFolder !== undefined && { memoryFolder }),
+    };
     const worker: WorkerProcess = new WorkerProcess(
       config,
       { ...DEFAULTS, ...this.#options, environment: this.#environment() },

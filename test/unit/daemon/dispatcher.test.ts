@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../../src/clock.ts';
 import { Dispatcher } from '../../../src/daemon/dispatcher.ts';
+import type { BeforeLoad } from '../../../src/daemon/executor.ts';
 import type { DispatcherEvent } from '../../../src/daemon/dispatcher-events.ts';
 import type { InferenceRequest } from '../../../src/daemon/pending.ts';
 import type { Device } from '../../../src/devices/types.ts';
@@ -8,16 +9,11 @@ import { GpufaasError } from '../../../src/errors.ts';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
 import type { SchedulerOptions } from '../../../src/scheduling/types.ts';
 import type { Tensor } from '../../../src/tensors.ts';
-import type { LoadableModel } from '../../../src/workers/types.ts';
 import { FakeRunner } from '../../helpers/fake-runner.ts';
 
 const GB = 1e9;
 
-function setUp(
-  deviceCount: number,
-  options: Partial<SchedulerOptions> = {},
-  beforeLoad?: (model: LoadableModel) => Promise<void>,
-) {
+function setUp(deviceCount: number, options: Partial<SchedulerOptions> = {}, beforeLoad?: BeforeLoad) {
   const clock = new ManualClock();
   const events: DispatcherEvent[] = [];
   const dispatcher = new Dispatcher(
@@ -118,7 +114,7 @@ describe('the dispatcher', () => {
 
   it('does not load into a worker that was started after the load was decided', async () => {
     const looked = Promise.withResolvers<void>();
-    const { dispatcher, runners, addModel } = setUp(1, {}, () => looked.promise);
+    const { dispatcher, runners, addModel } = setUp(1, {}, () => looked.promise.then(() => undefined));
     addModel('a');
     const answer = dispatcher.infer(request('a'), never);
     await settle();

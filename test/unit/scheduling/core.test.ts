@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
-import type { ModelSpec, SchedulerAction, SchedulerOptions, SchedulingCore } from '../../../src/scheduling/types.ts';
+import type {
+  ModelSpec,
+  SchedulerAction,
+  SchedulerEvent,
+  SchedulerOptions,
+  SchedulingCore,
+} from '../../../src/scheduling/types.ts';
 
 const A: ModelSpec = { id: 'a', memoryBytes: 6, loadMs: 10, runMs: 5 };
 const B: ModelSpec = { id: 'b', memoryBytes: 6, loadMs: 10, runMs: 5 };
@@ -310,5 +316,35 @@ describe('a reservation', () => {
       core.apply(at + 5, { type: 'run-finished', device: 'd', run });
       expect(brief(core.decide(at + 5))).toEqual([]);
     }
+  });
+});
+
+describe('the tier a load comes from', () => {
+  /** A copy of "a" is busy until 105; whether the next request waits for it depends on what a load takes. */
+  const next = (more: readonly SchedulerEvent[]): readonly string[] => {
+    const core = createScheduler({ policy: 'lalb' });
+    core.apply(0, { type: 'model-added', model: { id: 'a', memoryBytes: 6, loadMs: 100, hostLoadMs: 20, runMs: 50 } });
+    for (const id of ['d', 'e'])
+      core.apply(0, { type: 'device-added', device: { id, memoryBytes: 10, overlap: false } });
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(100, { type: 'load-finished', device: 'd', model: 'a' });
+    core.decide(100);
+    for (const event of more) core.apply(105, event);
+    submit(core, 105, 1, 'a');
+    return brief(core.decide(105));
+  };
+  const cached = (is: boolean): SchedulerEvent => ({ type: 'host-cached', model: 'a', cached: is });
+
+  it('is the disk until its bytes are in the host cache, and again when they have left it', () => {
+    expect(next([])).toEqual([]);
+    expect(next([cached(true)])).toEqual(['load a']);
+    expect(next([cached(true), cached(false)])).toEqual([]);
+  });
+
+  it('is refined on its own', () => {
+    expect(next([cached(true), { type: 'model-observed', model: 'a', hostLoadMs: 60 }])).toEqual([]);
+    expect(next([cached(true), { type: 'model-observed', model: 'a', loadMs: 60 }])).toEqual(['load a']);
+    expect(next([{ type: 'model-observed', model: 'a', loadMs: 30 }])).toEqual(['load a']);
   });
 });
