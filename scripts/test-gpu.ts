@@ -161,7 +161,7 @@ async function devices(): Promise<Device[]> {
     );
     for (const { card, device, problem } of cuda.cards) {
       say(
-        `  ${card.index}: ${card.name}, ${formatSize(card.totalBytes)}, ${formatSize(card.freeBytes)} free, driver ${card.driverVersion}: ${problem ?? 'usable'}`,
+        `  ${card.index}: ${card.name}, ${formatSize(card.totalBytes ?? 0)}, ${formatSize(card.freeBytes ?? 0)} free, driver ${card.driverVersion}: ${problem ?? 'usable'}`,
       );
       if (device !== null) found.push(device);
     }

@@ -194,11 +194,11 @@ export class Executor {
         this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
         // Emulated time is exact; elsewhere the whole wait counts, with the eviction before it and the thread's start.
         load.unpaidMs = slot.device.kind === 'emulated' ? loadMs : Math.max(loadMs, load.endedAtMs - now);
-        // What the driver shows of a card is believed where it is more than was thought: nothing else keeps the card whole.
+        // What the driver shows of a card is believed where it is more than was thought. It holds for this copy alone: another
+        // process may have taken the difference.
         const grown = slot.device.uuid !== undefined && (measuredBytes ?? 0) > (loadable.emulation?.memoryBytes ?? 0);
         const seen = grown && measuredBytes !== null ? { memoryBytes: measuredBytes } : {};
         this.#apply({ type: 'load-finished', device, model, ...seen });
-        if (grown) this.#apply({ type: 'model-observed', model, ...seen });
         void this.measure(slot);
       },
       (thrown: unknown) => {

@@ -31,8 +31,9 @@ export interface RunnerOptions extends Partial<Omit<ProcessOptions, 'environment
   readonly backoffMs?: readonly number[];
   /** Deaths in a row, with no load or run between them that succeeded, after which the device counts as failed. */
   readonly crashLimit?: number;
-  /** How often the memory of a card is read (CUDA). */
+  /** How often the memory of a card is read (CUDA), and how long a load waits for that. */
   readonly cardWatchMs?: number;
+  readonly cardReadMs?: number;
   /** How often a failed device is tried again. */
   readonly failedRetryMs?: number;
 }
@@ -93,6 +94,7 @@ class ProcessRunner implements DeviceRunner {
       reserveBytes: this.#options.reserveBytes ?? 0,
       budgetBytes: memoryBytes,
       ...(this.#options.cardWatchMs !== undefined && { watchMs: this.#options.cardWatchMs }),
+      ...(this.#options.cardReadMs !== undefined && { readLimitMs: this.#options.cardReadMs }),
       onNotice: (message, details) => this.#events.onNotice(message, { device: this.device, ...details }),
       onLeak: (missingBytes) => this.#recycle(`${missingBytes} bytes did not come back after evictions`),
     });
