@@ -25,7 +25,7 @@ export function cudaFailure(message: string): CudaFailure | null {
 export function isOutOfCardMemory({ library, number, text, call }: CudaFailure): boolean {
   if (library === 'CUDA') return number === 2;
   if (/ALLOC(ATION)?_FAILED/.test(text)) return true;
-  return /Create$/.test(call) && /NOT_INITIALIZED|INTERNAL_ERROR/.test(text);
+  return call.endsWith('Create') && /NOT_INITIALIZED|INTERNAL_ERROR/.test(text);
 }
 
 // After these nothing more is to be had from this process: the context is broken, or the card is not there any more.
@@ -68,11 +68,11 @@ export function cardObstacle(message: string): string | null {
 
 function missingLibrary(name: string): string {
   const advice = 'install it, or add its folder to LD_LIBRARY_PATH';
-  if (/^libcudnn/.test(name)) return `cuDNN 9 for CUDA 12 is missing (${name}); ${advice}`;
+  if (name.startsWith('libcudnn')) return `cuDNN 9 for CUDA 12 is missing (${name}); ${advice}`;
   if (/^lib(cublas|cudart|cufft|curand|nvrtc|cusparse|cusolver|nvJitLink)/.test(name)) {
     return `the CUDA 12 runtime is missing (${name}); ${advice}`;
   }
-  if (/^libcuda\.so/.test(name)) return `the NVIDIA driver's own library is missing (${name}); install the driver`;
-  if (/^libonnxruntime_providers/.test(name)) return `${name} is missing; run \`gpufaas setup cuda --force\``;
+  if (name.startsWith('libcuda.so')) return `the NVIDIA driver's own library is missing (${name}); install the driver`;
+  if (name.startsWith('libonnxruntime_providers')) return `${name} is missing; run \`gpufaas setup cuda --force\``;
   return `a library is missing (${name}); ${advice}`;
 }
