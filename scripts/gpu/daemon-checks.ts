@@ -16,8 +16,10 @@ import type { RunnerOptions } from '../../src/workers/runner.ts';
 import type { LoadableModel } from '../../src/workers/types.ts';
 import type { Checks, Seen } from './checks.ts';
 import { differenceOf, inputOf, numbersOf } from './networks.ts';
-import { LITTLE_BYTES, TOLERANCE } from './worker-checks.ts';
+import { LITTLE_BYTES } from './worker-checks.ts';
 
+/** With TF32, as users have it: each layer rounds to 10 bits. */
+const TOLERANCE = 3e-2;
 const CALLS = 20;
 const SETTLE_MS = 200;
 const PATIENCE_MS = 20_000;

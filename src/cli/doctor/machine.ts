@@ -10,6 +10,7 @@ import { probeDevice } from '../../devices/probe.ts';
 import { resolveDevices } from '../../devices/resolve.ts';
 import type { Device } from '../../devices/types.ts';
 import { toGpufaasError } from '../../errors.ts';
+import { memoryFolderRoom } from '../../models/memory-folder.ts';
 import { formatDuration, formatSize } from '../../units.ts';
 import { ok, trouble, type Check } from './check.ts';
 
@@ -60,8 +61,18 @@ export async function checkCards(): Promise<Check[]> {
     const advice = 'Run nvidia-smi yourself; a driver that was just updated needs a restart of the machine.';
     checks.push(trouble('driver', 'problem', findings.driverProblem, advice));
   }
-  if (findings.cards.length > 0) checks.push(...driverChecks(findings), ...findings.cards.map(cardCheck));
+  if (findings.cards.length > 0)
+    checks.push(...driverChecks(findings), ...findings.cards.map(cardCheck), checkHostCache());
   return checks.length > 0 ? checks : [ok('driver', 'no NVIDIA card found: models run on the CPU')];
+}
+
+/** Whether models can be kept in host memory for cards. */
+function checkHostCache(): Check {
+  const room = memoryFolderRoom();
+  if (room === null) return ok('host cache', 'none: this system has no file system in memory');
+  const message = `files in memory (/dev/shm) can take ${formatSize(room)}`;
+  if (room >= LITTLE_MEMORY) return ok('host cache', message);
+  return trouble('host cache', 'warning', message, 'Run the container with --shm-size, or enlarge /dev/shm.');
 }
 
 function driverChecks({ cards, closedNodes }: CudaFindings): Check[] {
