@@ -107,6 +107,7 @@ describe('settings', () => {
     expect(effectiveValue('host', settings.host)).toBe(DEFAULT_HOST);
     expect(effectiveValue('port', settings.port)).toBe(String(DEFAULT_PORT));
     expect(effectiveValue('model-quota', settings['model-quota'])).toBeNull();
+    expect(effectiveValue('host-cache', settings['host-cache'])).toBe('auto');
     expect(POLICY_NAMES).toEqual(POLICIES.map((policy) => policy.name));
   });
 });
