@@ -8,7 +8,6 @@ import { openBackend, runsInline, sharesThread } from './backends/open.ts';
 import type { Backend } from './backends/backend.ts';
 import { freeBytes } from './free-bytes.ts';
 import { InlineHost } from './model-host.ts';
-import { sweepMemory } from './orphaned.ts';
 import {
   type FromWorker,
   GAVE_UP_EXIT_CODE,
@@ -20,6 +19,7 @@ import {
   type WorkerConfig,
 } from './protocol.ts';
 import { Residents } from './residents.ts';
+import { sweepMemory } from './orphaned.ts';
 import { ModelThread, ThreadHost } from './thread-host.ts';
 import { channelToParent } from './transport.ts';
 
