@@ -6,6 +6,7 @@ import { type Device, type DeviceKind, ownsMemory } from '../devices/types.ts';
 import { CONTEXT_BYTES } from '../devices/discover.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import { assessModel, profileOriginal } from '../models/assess.ts';
+import { assessOnCard, dropPortable, type Portable, preparePortable } from '../models/portable.ts';
 import type { KindProfile, Model, ModelProfile, StoredModel } from '../models/types.ts';
 import type { RunnerOptions } from '../workers/runner.ts';
 import type { Lend } from './loans.ts';
@@ -83,20 +84,31 @@ class Assessment {
     this.#signal = signal;
   }
 
-  async carryOut(): Promise<Pick<Model, 'profile' | 'preparedPath'>> {
+  #portablePath: string | null = null;
+
+  async carryOut(): Promise<Pick<Model, 'profile' | 'preparedPath' | 'portablePath'>> {
     const { devices, folder } = this.#options;
     const host = devices.find((device) => !ownsMemory(device));
     const onHost =
       host === undefined ? null : await assessModel(this.#stored, { ...this.#common(), device: host, folder });
+    const cards = cardsOf(devices);
+    if (cards.size === 0) return onHost!;
     const kinds: KindProfile[] = [];
-    for (const device of cardsOf(devices).values()) kinds.push(await this.#onCard(device, onHost?.profile ?? null));
-    if (kinds.length === 0) return onHost!;
+    this.#report('Preparing the model for devices that copy it');
+    const portable = await preparePortable(this.#stored, folder, this.#common());
+    try {
+      for (const device of cards.values()) kinds.push(await this.#onCard(device, portable, onHost?.profile ?? null));
+    } finally {
+      // Once published it lies elsewhere.
+      if (portable !== null) await dropPortable(portable);
+    }
     if (onHost !== null) kinds.unshift({ ...onHost.profile, kind: host!.kind, estimated: false });
     const first = kinds.find(({ kind }) => kind === devices[0]!.kind)!;
     const { kind: _kind, estimated: _estimated, ...profile } = first;
     // One number stands for all kinds in the scheduler's books: no device may hold more than it has.
     const memoryBytes = Math.max(...kinds.map((each) => each.memoryBytes));
-    return { profile: { ...profile, memoryBytes, kinds }, preparedPath: onHost?.preparedPath ?? null };
+    const preparedPath = onHost?.preparedPath ?? null;
+    return { profile: { ...profile, memoryBytes, kinds }, preparedPath, portablePath: this.#portablePath };
   }
 
   #common() {
@@ -110,29 +122,37 @@ class Assessment {
   }
 
   /** Measured with a little room, if that is not enough with all there is, if that can't be had estimated. */
-  async #onCard(device: Device, onHost: ModelProfile | null): Promise<KindProfile> {
+  async #onCard(device: Device, portable: Portable | null, onHost: ModelProfile | null): Promise<KindProfile> {
     const context = device.kind === 'cuda' ? CONTEXT_BYTES : 0;
     const wanted = context + Math.max(LEAST_BYTES, FILE_FACTOR * this.#stored.bytes);
     const little = Math.min(device.memoryBytes, wanted);
     for (const bytes of new Set([little, device.memoryBytes])) {
-      const measured = await this.#measure(device, bytes);
+      const measured = await this.#measure(device, portable, bytes);
       if (measured === 'no room') break;
       if (measured !== 'too little') return measured;
     }
     return this.#estimate(device, onHost);
   }
 
-  async #measure(device: Device, bytes: number): Promise<KindProfile | 'no room' | 'too little'> {
-    const { lend, workers, onNotice, waitMs = WAIT_MS, holdMs = HOLD_MS } = this.#options;
+  async #measure(
+    device: Device,
+    portable: Portable | null,
+    bytes: number,
+  ): Promise<KindProfile | 'no room' | 'too little'> {
+    const { lend, workers, folder, onNotice, waitMs = WAIT_MS, holdMs = HOLD_MS } = this.#options;
     this.#report(`Waiting for room on ${device.id} to measure the model there`);
     const limits = { waitMs, holdMs, signal: this.#signal };
     try {
       const outcome = await lend(device.id, bytes, limits, async (signal) => {
         this.#report(`Measuring the model on ${device.id}`);
         const options = { ...this.#common(), budgetBytes: device.memoryBytes, limitMs: CARD_LIMIT_MS, signal };
-        return profileOriginal(this.#stored, device, { ...options, runner: workers });
+        return assessOnCard(this.#stored, device, this.#published(portable), folder, { ...options, runner: workers });
       });
-      if (outcome.granted) return { ...outcome.result, kind: device.kind, estimated: false };
+      if (outcome.granted) {
+        const { profile, portablePath } = outcome.result;
+        this.#portablePath = portablePath ?? this.#portablePath;
+        return { ...profile, kind: device.kind, estimated: false };
+      }
       onNotice('no room to measure a model', { device: device.id, model: this.#stored.sha256, bytes, waitMs });
       return 'no room';
     } catch (thrown) {
@@ -150,6 +170,11 @@ class Assessment {
       });
       return 'no room';
     }
+  }
+
+  /** Measured on one kind of device, it is published, and measured from there on the next. */
+  #published(portable: Portable | null): Portable | null {
+    return this.#portablePath === null ? portable : { path: this.#portablePath, staging: null };
   }
 
   /** What the CPU shows of the model, until the device's own runs have shown better. */

@@ -209,12 +209,18 @@ export class Catalog {
   #served = new WeakMap<Serving, ServedFunction>();
 }
 
+/** What devices load that copy models, if it is not what the CPU loads. */
+function copiedOf({ path, preparedPath, portablePath }: Model): Pick<LoadableModel, 'copied'> {
+  const copied = portablePath ?? path;
+  return copied === (preparedPath ?? path) ? {} : { copied };
+}
+
 function loadable({ key, model, sessionOptions }: ServingModel): LoadableModel {
   return {
     id: key,
     path: model.preparedPath ?? model.path,
     prepared: model.preparedPath !== null,
-    ...(model.preparedPath !== null && { original: model.path }),
+    ...copiedOf(model),
     inputs: model.inputs,
     outputs: model.outputs,
     emulation: {

@@ -148,18 +148,18 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     },
     async (model, device) => {
       await library.check(model);
-      return hostTier?.plan(model, device);
+      return hostTier.plan(model, device);
     },
   );
   const hostCache = openHostCache({
     devices,
     home: home.root,
     budgetBytes: options.hostCacheBytes,
-    onChange: (sha256, cached) => dispatcher.hostCached(sha256, cached),
+    onChange: (model, cached) => dispatcher.hostCached(model, cached),
     onNotice: (message, details) => log.warn(details, message),
   });
   undo.push(() => hostCache?.close());
-  const hostTier = hostCache === null ? null : new HostTier(hostCache);
+  const hostTier = new HostTier(hostCache);
   const catalog = new Catalog(dispatcher);
   const inventory = new Inventory(dispatcher, catalog, clock, hostTier);
   const logs = new LogHub(history);
@@ -199,7 +199,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     }),
     ...quota,
     removePrepared: (sha256) => {
-      hostTier?.forget(sha256);
+      hostTier.forget(sha256);
       return removeArtefacts(home.prepared, sha256);
     },
   });

@@ -14,9 +14,6 @@ import type { LoadTier } from './observations.ts';
 import { PendingRequests, rejection, type InferenceRequest, type InferenceResult } from './pending.ts';
 import { Waiters } from './waiters.ts';
 
-/** The part of a model's key that names its content. */
-const contentOf = (model: string): string => model.slice(0, 64);
-
 export class Dispatcher {
   readonly #core: SchedulingCore;
   readonly #clock: Clock;
@@ -28,7 +25,7 @@ export class Dispatcher {
   readonly #loans: Loans;
   /** Loads that somebody waits for. */
   readonly #wishes = new Set<{ readonly model: string; readonly device: string | null }>();
-  /** Contents (sha256) that are in the host cache. */
+  /** Models whose files are in the host cache. */
   readonly #hostCached = new Set<string>();
   #pumpScheduled = false;
   #cancelWake: (() => void) | null = null;
@@ -127,17 +124,15 @@ export class Dispatcher {
   addModel(model: LoadableModel, spec: ModelSpec): void {
     this.#executor.models.set(model.id, model);
     this.#apply({ type: 'model-added', model: spec });
-    if (this.#hostCached.has(contentOf(model.id))) this.#apply({ type: 'host-cached', model: model.id, cached: true });
+    if (this.#hostCached.has(model.id)) this.#apply({ type: 'host-cached', model: model.id, cached: true });
     this.pardon(model.id);
   }
 
-  /** The files of these models are in the host cache from now on, or not any more. */
-  hostCached(sha256: string, cached: boolean): void {
-    if (cached) this.#hostCached.add(sha256);
-    else this.#hostCached.delete(sha256);
-    for (const model of this.#executor.models.keys()) {
-      if (contentOf(model) === sha256) this.#apply({ type: 'host-cached', model, cached });
-    }
+  /** The files of the model are in the host cache from now on, or not any more. */
+  hostCached(model: string, cached: boolean): void {
+    if (cached) this.#hostCached.add(model);
+    else this.#hostCached.delete(model);
+    this.#apply({ type: 'host-cached', model, cached });
   }
 
   /** What loads of the model were seen to take; null: none was seen from there. */

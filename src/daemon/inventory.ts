@@ -27,13 +27,13 @@ export class Inventory {
       .filter(({ models }) => Array.from(models.values()).some(({ key }) => this.#dispatcher.isQuarantined(key)))
       .map(({ version }) => version.name);
     const { queuedRequests: queued } = this.#dispatcher.view();
-    const hostCache = this.#hostTier?.view();
+    const hostCache = this.#hostTier?.view() ?? undefined;
     return { devices: this.devices(), queued, quarantined, ...(hostCache !== undefined && { hostCache }) };
   }
 
   /** Where a model stands with the host cache, by the scheduler's key; undefined if there is none. */
   hostCache(key: string): FunctionDetail['modelDetails'][number]['hostCache'] {
-    if (this.#hostTier === null) return undefined;
+    if (this.#hostTier === null || this.#hostTier.view() === null) return undefined;
     return {
       cached: this.#hostTier.has(key),
       hostLoadMs: this.#dispatcher.loadMs(key, 'host'),

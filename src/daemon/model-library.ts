@@ -19,7 +19,7 @@ export type Assess = (
   sessionOptions: Readonly<Record<string, unknown>> | undefined,
   report: (message: string) => void,
   signal: AbortSignal,
-) => Promise<Pick<Model, 'profile' | 'preparedPath'>>;
+) => Promise<Pick<Model, 'profile' | 'preparedPath' | 'portablePath'>>;
 
 /** Fetches a model from its address into the store, or finds it there by its sha256. */
 export type Fetch = (
@@ -267,12 +267,17 @@ function keysOf(store: FunctionStore, sha256: string): string[] {
 
 /** False if the prepared form was made for another runtime or processor, or is gone. */
 function isServable(model: Model): boolean {
-  return model.preparedPath === null || isCurrent(model.preparedPath);
+  return isUsable(model.preparedPath) && isUsable(model.portablePath ?? null);
+}
+
+const isUsable = (path: string | null): boolean => path === null || isCurrent(path);
+
+function withoutStale(model: Model): Model {
+  const keep = (path: string | null): string | null => (isUsable(path) ? path : null);
+  return { ...model, preparedPath: keep(model.preparedPath), portablePath: keep(model.portablePath ?? null) };
 }
 
 /** What is known of all models, by key; a prepared form that no longer fits this machine is left out: the original serves. */
 export function servableModels(store: FunctionStore): Map<string, Model> {
-  return new Map(
-    store.models().map((model) => [model.key, isServable(model) ? model : { ...model, preparedPath: null }]),
-  );
+  return new Map(store.models().map((model) => [model.key, isServable(model) ? model : withoutStale(model)]));
 }

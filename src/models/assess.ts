@@ -82,6 +82,9 @@ export async function assessModel(stored: StoredModel, options: AssessOptions): 
   }
 }
 
+/** What measuring on a device needs to know. */
+export type OriginalOptions = ProfileOptions & { readonly sessionOptions?: Readonly<Record<string, unknown>> };
+
 /**
  * Measures a model as its original file is loaded, on any device. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`),
  * TIMEOUT, CANCELLED.
@@ -89,7 +92,7 @@ export async function assessModel(stored: StoredModel, options: AssessOptions): 
 export async function profileOriginal(
   stored: StoredModel,
   device: Device,
-  options: ProfileOptions & { readonly sessionOptions?: Readonly<Record<string, unknown>> },
+  options: OriginalOptions,
 ): Promise<ModelProfile> {
   const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
   const profile = profileOf(await profileModel(original, device, options));
@@ -97,12 +100,12 @@ export async function profileOriginal(
   return ownsMemory(device) ? { ...profile, memoryBytes: Math.max(profile.memoryBytes, stored.bytes) } : profile;
 }
 
-function isDiskFull(error: unknown): boolean {
+export function isDiskFull(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
-function loadable(
+export function loadable(
   stored: StoredModel,
   id: string,
   path: string,
@@ -113,7 +116,7 @@ function loadable(
 }
 
 /** The measured figures alone, rounded to what they are good for. */
-function profileOf({ loadMs, runMs, memoryBytes, runMsByRows, device }: Measurement): ModelProfile {
+export function profileOf({ loadMs, runMs, memoryBytes, runMsByRows, device }: Measurement): ModelProfile {
   const round = (ms: number): number => Number(ms.toPrecision(4));
   return {
     loadMs: round(loadMs),

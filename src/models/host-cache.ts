@@ -118,6 +118,11 @@ export class HostCache {
     void this.#inOrder(() => this.#removeFiles(key));
   }
 
+  /** Forgets every model whose key begins so. */
+  dropAll(prefix: string): void {
+    for (const key of Array.from(this.#ready.keys())) if (key.startsWith(prefix)) this.drop(key);
+  }
+
   /** Ends every copy and removes the folder. */
   async close(): Promise<void> {
     this.#closed = true;

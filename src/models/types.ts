@@ -45,4 +45,6 @@ export interface Model extends StoredModel {
   readonly profile: ModelProfile;
   /** The prepared artefact, if one is used; else the original is loaded. */
   readonly preparedPath: string | null;
+  /** The form that devices load which copy models, where one was made; else they load the original. */
+  readonly portablePath?: string | null;
 }

@@ -133,7 +133,7 @@ describe.runIf(memoryFolderRoom() !== null)('the host cache of a card', () => {
     await client.load('a');
     const [fromDisk, fromHost] = loads().slice(-2);
     expect(fromHost![0]).toBe(fromDisk![0]);
-    expect(fromDisk![1]).toContain(join(root, 'home', 'models'));
+    expect(fromDisk![1]).toContain(join(root, 'home', 'prepared'));
     expect(fromHost![1]).toMatch(/^\/dev\/shm\//);
     const { bytes, hits } = (await hostCache())!;
     expect(hits).toBe(1);
@@ -149,7 +149,7 @@ describe.runIf(memoryFolderRoom() !== null)('the host cache of a card', () => {
     for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true });
     await client.unload('b');
     await client.load('b');
-    expect(loads().at(-1)![1]).toContain(join(root, 'home', 'models'));
+    expect(loads().at(-1)![1]).toContain(join(root, 'home', 'prepared'));
     await client.remove('b');
     await client.removeModel((await client.models()).find(({ functions }) => functions.length === 0)!.sha256);
     await expect.poll(hostCache).toMatchObject({ models: 0, bytes: 0 });
