@@ -1,16 +1,17 @@
-// What the host cache saves of a load: the same model made resident from the disk with its pages dropped before, from the disk
-// with its pages in the page cache, and from files in memory, in turns in one worker. The CPU stands in for the device: what
-// comes after the reading is its own.
+// What a load costs a device that copies models, by the form of the files (the original, or the portable form that is made at
+// deploy) and by where they are read from: the disk with its pages dropped before, the disk with its pages in the page cache,
+// files in memory. In turns in one worker. The CPU stands in for the device, without prepacking, which is the CPU's alone.
 //   node bench/host-cache.ts [--megabytes 100,500] [--rounds 5] [--folder DIR] [--json]
 // `--folder` names a place on the disk in question; dropping pages needs GNU dd.
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { coreCount } from '../src/devices/host-memory.ts';
 import { makeMemoryFolder } from '../src/models/memory-folder.ts';
+import { preparePortable } from '../src/models/portable.ts';
 import { median } from '../src/models/profile.ts';
 import { buildNetwork } from '../src/onnx/networks.ts';
 import { createRunner, type DeviceRunner } from '../src/workers/runner.ts';
@@ -25,14 +26,18 @@ const { values } = parseArgs({
 });
 const TIERS = ['disk, pages dropped', 'disk, page cache', 'host cache'] as const;
 
-/** The system forgets the pages of a file. */
+/** The system forgets the pages of the files beside this one. */
 function dropPages(path: string): void {
-  execFileSync('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], { stdio: 'ignore' });
+  for (const name of readdirSync(dirname(path))) {
+    const parameters = [`of=${join(dirname(path), name)}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'];
+    execFileSync('dd', parameters, { stdio: 'ignore' });
+  }
 }
 
 async function load(runner: DeviceRunner, path: string): Promise<number> {
   const startMs = performance.now();
-  await runner.load({ id: 'm', path, prepared: false, inputs: [], outputs: [] });
+  const sessionOptions = { extra: { session: { disable_prepacking: '1' } } };
+  await runner.load({ id: 'm', path, prepared: false, sessionOptions, inputs: [], outputs: [] });
   const tookMs = performance.now() - startMs;
   await runner.evict('m');
   return tookMs;
@@ -45,28 +50,40 @@ const runner = createRunner(
   {},
   { onReady: () => undefined, onLost: () => undefined, onNotice: () => undefined },
 );
-const rows: { megabytes: number; tier: string; loadMs: number; leastMs: number; mostMs: number }[] = [];
+const rows: { megabytes: number; form: string; tier: string; loadMs: number; leastMs: number; mostMs: number }[] = [];
+const budgetBytes = 8e9;
 try {
   await runner.start();
   for (const megabytes of values.megabytes.split(',').map(Number)) {
-    const onDisk = join(folder, String(megabytes));
-    mkdirSync(onDisk);
-    const path = join(onDisk, 'model.onnx');
-    writeFileSync(path, buildNetwork({ kind: 'cnn', megabytes, seed: 1 }).encode());
-    const inMemory = join(memory, String(megabytes));
-    cpSync(onDisk, inMemory, { recursive: true });
-    const times = new Map(TIERS.map((tier) => [tier, [] as number[]]));
-    await load(runner, path);
-    for (let round = 0; round < Number(values.rounds); round++) {
-      dropPages(path);
-      times.get('disk, pages dropped')!.push(await load(runner, path));
-      times.get('disk, page cache')!.push(await load(runner, path));
-      times.get('host cache')!.push(await load(runner, join(inMemory, 'model.onnx')));
+    const original = join(folder, String(megabytes), 'model.onnx');
+    mkdirSync(dirname(original));
+    const bytes = buildNetwork({ kind: 'cnn', megabytes, seed: 1 }).encode();
+    writeFileSync(original, bytes);
+    const stored = { sha256: String(megabytes), path: original, bytes: bytes.byteLength, inputs: [], outputs: [] };
+    const portable = await preparePortable(stored, join(folder, 'prepared'), { budgetBytes });
+    for (const [form, path] of [['original', original] as const, ['portable', portable!.path] as const]) {
+      const inMemory = join(memory, `${form}-${megabytes}`);
+      cpSync(dirname(path), inMemory, { recursive: true });
+      const times = new Map(TIERS.map((tier) => [tier, [] as number[]]));
+      await load(runner, path);
+      for (let round = 0; round < Number(values.rounds); round++) {
+        dropPages(path);
+        times.get('disk, pages dropped')!.push(await load(runner, path));
+        times.get('disk, page cache')!.push(await load(runner, path));
+        times.get('host cache')!.push(await load(runner, join(inMemory, 'model.onnx')));
+      }
+      for (const [tier, each] of times) {
+        rows.push({
+          megabytes,
+          form,
+          tier,
+          loadMs: median(each),
+          leastMs: Math.min(...each),
+          mostMs: Math.max(...each),
+        });
+      }
+      rmSync(inMemory, { recursive: true });
     }
-    for (const [tier, each] of times) {
-      rows.push({ megabytes, tier, loadMs: median(each), leastMs: Math.min(...each), mostMs: Math.max(...each) });
-    }
-    rmSync(inMemory, { recursive: true });
   }
 } finally {
   await runner.stop(true);
@@ -77,8 +94,10 @@ if (values.json === true) {
   console.log(JSON.stringify({ processor, rows }, null, 2));
 } else {
   console.log(`${processor}; milliseconds of a load, median (least to most) of ${values.rounds} rounds`);
-  for (const { megabytes, tier, loadMs, leastMs, mostMs } of rows) {
+  for (const { megabytes, form, tier, loadMs, leastMs, mostMs } of rows) {
     const range = `(${leastMs.toFixed(0)} to ${mostMs.toFixed(0)})`;
-    console.log(`${String(megabytes).padStart(5)} MB  ${tier.padEnd(20)} ${loadMs.toFixed(0).padStart(6)}  ${range}`);
+    console.log(
+      `${String(megabytes).padStart(5)} MB  ${form}  ${tier.padEnd(20)} ${loadMs.toFixed(0).padStart(6)}  ${range}`,
+    );
   }
 }
