@@ -8,14 +8,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { createHome, resolveHome } from '../../src/home.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
-import { OnnxModel } from '../../src/onnx/write.ts';
 import { startChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { quantile, shoot, throughput, type Shot } from './load.ts';
+import { buildWide } from './wide.ts';
 
 const { values } = parseArgs({
   options: {
@@ -35,6 +36,10 @@ const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
 createHome(home);
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 const children: Child[] = [];
+/** Before each turn, and the calls that begin it. */
+const PAUSE_MS = 150;
+const WARM_UP = 3;
+const TURN = 25;
 
 async function start(script: string, argument: string): Promise<string> {
   const child = await startChild(new URL(script, import.meta.url), [argument]);
@@ -55,29 +60,36 @@ function binaryShot(url: string, name: string, shape: readonly number[], data: F
   };
 }
 
-/** Milliseconds of each call of `work`, after a warm-up. */
-async function alternate(a: () => Promise<unknown>, b: () => Promise<unknown>): Promise<{ a: number[]; b: number[] }> {
+/**
+ * Milliseconds of each call of `a` and `b`, which take turns of `turn` calls. The first calls of a turn are not counted: before them
+ * the machine is left alone for a moment, since threads of a session that just ran spin for some time and would take the
+ * other's cores.
+ */
+async function alternate(
+  a: () => Promise<unknown>,
+  b: () => Promise<unknown>,
+  turn: number,
+): Promise<{ a: number[]; b: number[] }> {
   const times = { a: [] as number[], b: [] as number[] };
-  for (let index = 0; index < shots + 20; index++) {
+  while (times.b.length < shots) {
     for (const [name, work] of [
       ['a', a],
       ['b', b],
     ] as const) {
-      const startMs = performance.now();
-      await work();
-      if (index >= 20) times[name].push(performance.now() - startMs);
+      await setTimeout(PAUSE_MS);
+      for (let index = -WARM_UP; index < turn; index++) {
+        const startMs = performance.now();
+        await work();
+        if (index >= 0) times[name].push(performance.now() - startMs);
+      }
     }
   }
   return times;
 }
 
 async function hitOverhead(url: string) {
-  const model = new OnnxModel({ name: 'wide' })
-    .input('input', 'FP32', ['batch', 150_000])
-    .output('output', 'FP32', ['batch', 1]);
-  model.node('ReduceMean', ['input'], ['output'], { axes: { ints: [1] }, keepdims: { int: 1 } });
   const path = join(folder, 'wide.onnx');
-  writeFileSync(path, model.encode());
+  writeFileSync(path, buildWide(150_000));
   await deployModel(url, home, path, 'wide');
   const data = Float32Array.from({ length: 150_000 }, (_, index) => (index % 97) / 97);
   const session = await InferenceSession.create(path, { intraOpNumThreads: 1 });
@@ -85,6 +97,7 @@ async function hitOverhead(url: string) {
   const times = await alternate(
     () => shoot(agent, shot),
     () => session.run({ input: new Tensor('float32', data, [1, 150_000]) }),
+    TURN,
   );
   await session.release();
   return {
@@ -110,13 +123,16 @@ async function againstPlain(url: string) {
   const one = await alternate(
     () => shoot(agent, ours),
     () => shoot(agent, plain),
+    TURN,
   );
   const sixteen: { ours: number; plain: number }[] = [];
   for (let round = 0; round < rounds; round++) {
     // Turn and turn about, the first one changing, so that drift hits both alike.
     const first = round % 2 === 0 ? ours : plain;
     const second = round % 2 === 0 ? plain : ours;
+    await setTimeout(PAUSE_MS);
     const a = await throughput(agent, first, 16, seconds);
+    await setTimeout(PAUSE_MS);
     const b = await throughput(agent, second, 16, seconds);
     sixteen.push(round % 2 === 0 ? { ours: a, plain: b } : { ours: b, plain: a });
   }

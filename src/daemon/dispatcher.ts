@@ -82,7 +82,14 @@ export class Dispatcher {
 
   /** Makes a device known; it takes part once `deviceReady` was called. */
   addDevice(device: Device, runner: Runner): void {
-    this.#executor.slots.set(device.id, { device, runner, runs: new Map(), loads: new Map(), measured: null });
+    this.#executor.slots.set(device.id, {
+      device,
+      runner,
+      runs: new Map(),
+      loads: new Map(),
+      lastRunEndedAtMs: 0,
+      measured: null,
+    });
     // Known to the core from now on, in this order: ties are broken by it, whichever worker happens to be up first.
     const { id, memoryBytes, overlap } = device;
     this.#apply({ type: 'device-added', device: { id, memoryBytes, overlap } });

@@ -36,6 +36,8 @@ export interface Slot {
   readonly runs: Map<number, Action<'run'>>;
   /** By model: loads under way and models resident. */
   readonly loads: Map<string, Load>;
+  /** When a run last ended here: one that was handed over before began then. */
+  lastRunEndedAtMs: number;
   measured: DeviceMeasurement | null;
 }
 
@@ -59,6 +61,14 @@ export interface LoadPlan {
 
 /** Looks at a model's files just before they are loaded; a rejection (BAD_MODEL) is the load's failure. */
 export type BeforeLoad = (model: LoadableModel, device: Device) => Promise<LoadPlan | undefined>;
+
+/**
+ * The next run is handed to a worker so long before the present one is expected to end, in milliseconds: it lies there when the device is
+ * free, and the way to the daemon and back costs no device time.
+ */
+const AHEAD_MS = 1;
+/** Runs expected to be shorter end sooner than a timer would fire. */
+const LEAST_AHEAD_RUN_MS = 2.5;
 
 /** How often a run or load is tried again after its worker died or ran out of memory. */
 const RETRIES = 1;
@@ -265,7 +275,10 @@ export class Executor {
     slot.runs.set(action.run, action);
     const load = slot.loads.get(action.model);
     if (load !== undefined) load.lastUsedAtMs = now;
+    const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
+    const cancelAhead = this.#announceEnd(slot, action, rows);
     const finish = (): boolean => {
+      cancelAhead();
       if (!slot.runs.delete(action.run)) return false;
       this.lastNewsAtMs = this.#clock.now();
       this.#apply({ type: 'run-finished', device: action.device, run: action.run });
@@ -278,10 +291,11 @@ export class Executor {
         : slot.runner.run(action.model, only.request.inputs).then((result): BatchAnswer[] => [result]);
     answers.then(
       (results) => {
+        const beganAtMs = Math.max(now, slot.lastRunEndedAtMs);
         if (!finish()) return;
+        slot.lastRunEndedAtMs = this.lastNewsAtMs;
         this.#health.ran(action.model);
         const [result] = results;
-        const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
         // A batch that was run in pieces says nothing about its size.
         const whole =
           result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
@@ -289,10 +303,11 @@ export class Executor {
         for (const [index, pending] of members.entries()) {
           const answer = results[index]!;
           if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
-          else this.#answer(pending, answer.outputs, action, load, now);
+          else this.#answer(pending, answer.outputs, action, load, beganAtMs);
         }
       },
       (thrown: unknown) => {
+        cancelAhead();
         const error = toGpufaasError(thrown);
         if (error.code === 'WORKER_DIED' || !slot.runs.delete(action.run)) return;
         const retry = error.code === 'OUT_OF_MEMORY';
@@ -301,6 +316,15 @@ export class Executor {
         this.giveUp(lost, error);
       },
     );
+  }
+
+  /** Tells the core shortly before a run's expected end; the function given back calls that off. Emulated devices stay exact. */
+  #announceEnd(slot: Slot, { device, model, run }: Action<'run'>, rows: number): () => void {
+    const expectedMs = slot.device.kind === 'emulated' ? null : this.#observations.expectedRunMs(model, rows);
+    if (expectedMs === null || expectedMs < LEAST_AHEAD_RUN_MS) return () => undefined;
+    return this.#clock.after(expectedMs - AHEAD_MS, () => {
+      if (slot.runs.has(run)) this.#apply({ type: 'run-ending', device, run });
+    });
   }
 
   #answer(

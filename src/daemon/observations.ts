@@ -82,6 +82,12 @@ export class Observations {
     return this.#estimates.get(model)?.loads[tier].ms ?? null;
   }
 
+  /** What a run of so many rows takes, in milliseconds; null if none was seen. */
+  expectedRunMs(model: string, rows: number): number | null {
+    const estimate = this.#estimates.get(model);
+    return (rows === 1 ? estimate?.runMs : estimate?.runMsByRows?.[rows - 1]) ?? null;
+  }
+
   forget(model: string): void {
     this.#estimates.delete(model);
   }

@@ -29,9 +29,10 @@ export function deviceLost(pool: Pool, id: DeviceId): DeviceState | undefined {
   if (device === undefined || !device.present) return undefined;
   const bound = [...device.local, ...(device.load?.waiting ?? []), ...(device.loaded?.waiting ?? [])];
   for (const request of bound) pool.unbind(request);
-  const running = device.run?.requests ?? [];
+  const running = [...(device.ending?.requests ?? []), ...(device.run?.requests ?? [])];
   if (device.load !== null) pool.loadsUnderWay--;
   device.run = null;
+  device.ending = null;
   device.load = null;
   device.loaded = null;
   for (const copy of device.copies.values()) pool.residency.remove(copy);
@@ -81,6 +82,15 @@ export function loadFailed(pool: Pool, id: DeviceId, model: ModelId, retry: bool
   if (!retry && load.request?.state === 'waiting') pool.withdraw(load.request);
 }
 
+/** The device is as good as free: what runs next there may be handed over. */
+export function runEnding(pool: Pool, id: DeviceId, runId: number): void {
+  const device = pool.devicesById.get(id);
+  if (device === undefined || device.run?.id !== runId || device.ending !== null) return;
+  device.ending = device.run;
+  device.run = null;
+  pool.settle(device);
+}
+
 /** The requests of the run have ended well. */
 export function runFinished(pool: Pool, id: DeviceId, runId: number): void {
   for (const request of endRun(pool, id, runId)) pool.forget(request);
@@ -96,9 +106,11 @@ export function runFailed(pool: Pool, id: DeviceId, runId: number, retry: boolea
 
 function endRun(pool: Pool, id: DeviceId, runId: number): readonly RequestState[] {
   const device = pool.devicesById.get(id);
-  const run: Run | null | undefined = device?.run;
-  if (device === undefined || run == null || run.id !== runId) return [];
-  device.run = null;
+  if (device === undefined) return [];
+  const run: Run | null = device.ending?.id === runId ? device.ending : device.run;
+  if (run?.id !== runId) return [];
+  if (run === device.ending) device.ending = null;
+  else device.run = null;
   pool.residency.release(run.copy, pool.nowMs);
   pool.settle(device);
   return run.requests;

@@ -9,7 +9,7 @@ import { lalbo3 } from './policies/lalbo3.ts';
 import { lb } from './policies/lb.ts';
 import { locality } from './policies/locality/locality.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
-import { deviceAdded, deviceLost, loadFailed, loadFinished, runFailed, runFinished } from './progress.ts';
+import { deviceAdded, deviceLost, loadFailed, loadFinished, runEnding, runFailed, runFinished } from './progress.ts';
 import { ModelState } from './state.ts';
 import { Reservations } from './reservations.ts';
 import type { SchedulerAction, SchedulerEvent, SchedulerOptions, SchedulerView, SchedulingCore } from './types.ts';
@@ -64,6 +64,8 @@ class Scheduler implements SchedulingCore {
     switch (event.type) {
       case 'submitted':
         return this.#intake.submit(event.request);
+      case 'run-ending':
+        return runEnding(pool, event.device, event.run);
       case 'run-finished':
         return runFinished(pool, event.device, event.run);
       case 'run-failed':

@@ -161,6 +161,8 @@ export class DeviceState {
   /** Least recently dispatched first. */
   readonly copies = new Map<ModelState, Copy>();
   run: Run | null = null;
+  /** A run that is about to end: its copy is in use, but the next one may be handed over. */
+  ending: Run | null = null;
   load: Load | null = null;
   /** A load that ended and whose requests have not started: they come before all else. */
   loaded: Load | null = null;

@@ -90,6 +90,11 @@ export type SchedulerEvent =
     }
   /** The driver says what became of the requests: `retry` puts those bound to this load back at their old place. */
   | { readonly type: 'load-failed'; readonly device: DeviceId; readonly model: ModelId; readonly retry: boolean }
+  /**
+   * The run is about to end: the device takes the next one behind it, so that it need not wait for us in between. `run-finished`
+   * or `run-failed` still follow. Ignored while an earlier run of the device is yet to end.
+   */
+  | { readonly type: 'run-ending'; readonly device: DeviceId; readonly run: number }
   | { readonly type: 'run-finished'; readonly device: DeviceId; readonly run: number }
   /** `retry`: the requests return to the global queue in their old order; else they are the driver's to answer. */
   | { readonly type: 'run-failed'; readonly device: DeviceId; readonly run: number; readonly retry: boolean }

@@ -23,12 +23,13 @@ function viewOfDevice(device: DeviceState): DeviceView {
     reservedBytes: device.reservedBytes,
     resident: [...device.copies.values()].map(viewOfCopy),
     queued: device.local.size + bound,
-    busy: !device.idle,
+    busy: !device.idle || device.ending !== null,
   };
 }
 
 function viewOfCopy(copy: Copy): ResidentView {
-  const isRunning = copy.device.run?.copy === copy;
+  const { run, ending } = copy.device;
+  const isRunning = run?.copy === copy || ending?.copy === copy;
   return {
     model: copy.model.id,
     bytes: copy.bytes,

@@ -3,16 +3,14 @@
 
 import { writeFileSync } from 'node:fs';
 import { toGpufaasError } from '../errors.ts';
-import type { Tensor } from '../tensors.ts';
 import { openBackend, runsInline, sharesThread } from './backends/open.ts';
 import type { Backend } from './backends/backend.ts';
-import { freeBytes } from './free-bytes.ts';
+import { freeBuffer } from '../free-buffer.ts';
 import { InlineHost } from './model-host.ts';
+import type { RunAnswer } from './payload.ts';
 import {
   type FromWorker,
   GAVE_UP_EXIT_CODE,
-  headOf,
-  joinTensors,
   type ToWorker,
   toErrorMessage,
   WORKER_VARIABLE,
@@ -49,8 +47,9 @@ const inline: Backend | undefined = runsInline(config.device, config.backend)
   ? await openBackend(config.device, config.backend)
   : undefined;
 
+let nextThread = 0;
 async function startThread(): Promise<ModelThread> {
-  const thread = new ModelThread(config, fail);
+  const thread = new ModelThread(config, nextThread++, fail);
   try {
     await thread.warm;
     return thread;
@@ -61,10 +60,10 @@ async function startThread(): Promise<ModelThread> {
 }
 
 const sharedThread = sharesThread(config.device) ? startThread() : undefined;
-let nextSlot = 0;
+let nextPlace = 0;
 const residents = new Residents(async () => {
   if (inline !== undefined) return new InlineHost(inline);
-  if (sharedThread !== undefined) return new ThreadHost(await sharedThread, nextSlot++, false);
+  if (sharedThread !== undefined) return new ThreadHost(await sharedThread, nextPlace++, false);
   return new ThreadHost(await startThread());
 });
 let emptyRssBytes = process.memoryUsage.rss();
@@ -81,11 +80,10 @@ function send(message: FromWorker, parts: readonly Uint8Array[] = []): void {
   channel.send(message as unknown as Record<string, unknown>, parts);
 }
 
-/** Sends outputs and frees their bytes once the system took them, instead of at some later garbage collection. */
-function sendOutputs(call: number, outputs: readonly Tensor[], runMs: number): void {
-  const parts = outputs.map(({ data }) => data);
-  send({ type: 'ran', call, outputs: outputs.map(headOf), runMs }, parts);
-  void channel.drained().then(() => freeBytes(outputs));
+/** Sends an answer and frees its bytes once the system took them, instead of at some later garbage collection. */
+function sendAnswer(call: number, { outputs, parts, placed, runMs }: RunAnswer): void {
+  send({ type: 'ran', call, outputs, placed, runMs }, parts);
+  if (parts.length > 0) void channel.drained().then(() => parts.forEach(freeBuffer));
 }
 
 async function attempt(call: number, task: () => Promise<void>): Promise<void> {
@@ -123,7 +121,12 @@ async function handle(message: ToWorker, parts: Uint8Array[]): Promise<void> {
       return;
     case 'load':
       return attempt(message.call, async () =>
-        send({ type: 'loaded', call: message.call, result: await residents.load(message.model) }),
+        send({
+          type: 'loaded',
+          call: message.call,
+          result: await residents.load(message.model),
+          lane: residents.laneOf(message.model.id),
+        }),
       );
     case 'evict':
       return attempt(message.call, async () =>
@@ -131,8 +134,8 @@ async function handle(message: ToWorker, parts: Uint8Array[]): Promise<void> {
       );
     case 'run':
       return attempt(message.call, async () => {
-        const { outputs, runMs } = await residents.run(message.model, joinTensors(message.inputs, parts));
-        sendOutputs(message.call, outputs, runMs);
+        const { model, inputs, slot, placed } = message;
+        sendAnswer(message.call, await residents.run(model, { inputs, parts, slot, placed }));
       });
     case 'stop':
       return stop();

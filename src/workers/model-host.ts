@@ -1,9 +1,9 @@
 // Where a resident model lives inside a worker process: in a thread of its own, or inline where the backend never
 // holds up its thread. Both look the same from the process's main thread.
 
-import type { Tensor, TensorSpec } from '../tensors.ts';
+import type { TensorSpec } from '../tensors.ts';
 import type { Backend, LoadedModel } from './backends/backend.ts';
-import { freeBytes } from './free-bytes.ts';
+import { Payloads, type RunAnswer, type RunRequest } from './payload.ts';
 import type { LoadableModel } from './types.ts';
 
 /** What a host tells of a load. */
@@ -16,9 +16,11 @@ export interface HostedSignature {
 
 /** One place for one model at a time. Calls run one after the other, in order; errors are GpufaasError. */
 export interface ModelHost {
+  /** The lane on which it takes runs from the daemon itself; null: only from here. */
+  readonly lane: number | null;
   load(model: LoadableModel): Promise<HostedSignature>;
-  /** The bytes of the inputs go over to the host. */
-  run(inputs: readonly Tensor[]): Promise<{ readonly outputs: readonly Tensor[]; readonly runMs: number }>;
+  /** The bytes of the request go over to the host. */
+  run(request: RunRequest): Promise<RunAnswer>;
   /** Gives the model's memory back; the host can take another model. */
   release(): Promise<void>;
   /** Ends an empty host. */
@@ -27,7 +29,9 @@ export interface ModelHost {
 
 /** A model on the main thread itself, for backends that only wait. */
 export class InlineHost implements ModelHost {
+  readonly lane = null;
   readonly #backend: Backend;
+  readonly #payloads = new Payloads();
   #model: LoadedModel | undefined;
   #tail: Promise<unknown> = Promise.resolve();
 
@@ -50,20 +54,15 @@ export class InlineHost implements ModelHost {
     });
   }
 
-  run(inputs: readonly Tensor[]): ReturnType<ModelHost['run']> {
-    return this.#next(async () => {
-      try {
-        return await this.#model!.run(inputs);
-      } finally {
-        freeBytes(inputs);
-      }
-    });
+  run(request: RunRequest): Promise<RunAnswer> {
+    return this.#next(() => this.#payloads.carry(request, (inputs) => this.#model!.run(inputs)));
   }
 
   release(): Promise<void> {
     return this.#next(async () => {
       await this.#model?.release();
       this.#model = undefined;
+      this.#payloads.clear();
     });
   }
 

@@ -3,11 +3,14 @@
 import type { Device } from '../devices/types.ts';
 import { type ErrorCode, GpufaasError, isErrorCode } from '../errors.ts';
 import type { Datatype, Tensor } from '../tensors.ts';
+import type { LaneAddress } from './lanes.ts';
 import type { EvictResult, LoadableModel, LoadResult } from './types.ts';
 
 /** What a worker process is told by its environment, as JSON in `WORKER_VARIABLE`. */
 export interface WorkerConfig {
   readonly device: Device;
+  /** Where the threads of models connect to the daemon; absent: all goes through the worker's main thread. */
+  readonly lanes?: LaneAddress;
   /** URL of a module that exports `createBackend`, instead of the device's own (fixtures). */
   readonly backend?: string;
   /** A folder in memory that belongs to the daemon: to be removed if the daemon ends without doing so. */
@@ -44,11 +47,21 @@ export interface WorkerMemory {
   readonly settled: boolean;
 }
 
-/** What the daemon asks. `call` numbers the answers; a run's tensors are the parts of its frame. */
+/**
+ * What the daemon asks. `call` numbers the answers. A run's tensors are the parts of its frame, or lie in its `slot` of the
+ * window with the lengths in `placed`. Runs come on the main channel or on the lane of the model's thread.
+ */
 export type ToWorker =
   | { readonly type: 'load'; readonly call: number; readonly model: LoadableModel }
   | { readonly type: 'evict'; readonly call: number; readonly model: string }
-  | { readonly type: 'run'; readonly call: number; readonly model: string; readonly inputs: readonly TensorHead[] }
+  | {
+      readonly type: 'run';
+      readonly call: number;
+      readonly model: string;
+      readonly inputs: readonly TensorHead[];
+      readonly slot: number | null;
+      readonly placed: readonly number[] | null;
+    }
   | { readonly type: 'measure'; readonly call: number }
   | { readonly type: 'ping' }
   /** Finish what is under way, release everything, exit. */
@@ -57,9 +70,15 @@ export type ToWorker =
 /** What the worker says. */
 export type FromWorker =
   | { readonly type: 'ready' }
-  | { readonly type: 'loaded'; readonly call: number; readonly result: LoadResult }
+  | { readonly type: 'loaded'; readonly call: number; readonly result: LoadResult; readonly lane: number | null }
   | { readonly type: 'evicted'; readonly call: number; readonly result: EvictResult }
-  | { readonly type: 'ran'; readonly call: number; readonly outputs: readonly TensorHead[]; readonly runMs: number }
+  | {
+      readonly type: 'ran';
+      readonly call: number;
+      readonly outputs: readonly TensorHead[];
+      readonly placed: readonly number[] | null;
+      readonly runMs: number;
+    }
   | { readonly type: 'measured'; readonly call: number; readonly memory: WorkerMemory }
   | { readonly type: 'failed'; readonly call: number; readonly error: ErrorMessage }
   | { readonly type: 'pong' };

@@ -2,8 +2,8 @@
 // empty host ahead, so that a load does not wait for a thread to start.
 
 import { GpufaasError } from '../errors.ts';
-import type { Tensor } from '../tensors.ts';
 import type { ModelHost } from './model-host.ts';
+import type { RunAnswer, RunRequest } from './payload.ts';
 import type { EvictResult, LoadableModel, LoadResult } from './types.ts';
 
 /** Starts a host; resolves when it is warm. */
@@ -83,6 +83,11 @@ export class Residents {
     return result;
   }
 
+  /** The lane of the model's thread, if it is resident and has one. */
+  laneOf(modelId: string): number | null {
+    return this.#resident.get(modelId)?.host.lane ?? null;
+  }
+
   load(model: LoadableModel): Promise<LoadResult> {
     return this.#inOrder(async () => {
       if (this.#resident.has(model.id)) throw new GpufaasError('INTERNAL', 'The model is resident already.');
@@ -118,10 +123,10 @@ export class Residents {
     });
   }
 
-  async run(modelId: string, inputs: readonly Tensor[]): ReturnType<ModelHost['run']> {
+  async run(modelId: string, request: RunRequest): Promise<RunAnswer> {
     const resident = this.#resident.get(modelId);
     if (resident === undefined) throw new GpufaasError('WORKER_DIED', 'The model is not resident any more.');
-    const run = resident.host.run(inputs);
+    const run = resident.host.run(request);
     resident.runs.add(run);
     try {
       return await run;

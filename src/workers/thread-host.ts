@@ -3,24 +3,32 @@
 
 import { Worker } from 'node:worker_threads';
 import { GpufaasError } from '../errors.ts';
-import type { Tensor } from '../tensors.ts';
-import { buffersOf } from './free-bytes.ts';
+import { buffersOf } from './buffers-of.ts';
 import type { HostedSignature, ModelHost } from './model-host.ts';
+import type { RunAnswer, RunRequest } from './payload.ts';
 import { type ErrorMessage, fromErrorMessage, type WorkerConfig } from './protocol.ts';
 import type { LoadableModel } from './types.ts';
 
-/** What a model's thread is asked. A slot is one model's place in it. */
+/** What a model's thread is asked; each model has its place in it. */
 export type ToThread =
-  | { readonly type: 'load'; readonly call: number; readonly slot: number; readonly model: LoadableModel }
-  | { readonly type: 'run'; readonly call: number; readonly slot: number; readonly inputs: readonly Tensor[] }
-  | { readonly type: 'release'; readonly call: number; readonly slot: number };
+  | { readonly type: 'load'; readonly call: number; readonly place: number; readonly model: LoadableModel }
+  | { readonly type: 'run'; readonly call: number; readonly place: number; readonly request: RunRequest }
+  | { readonly type: 'release'; readonly call: number; readonly place: number };
+
+/** What a thread is started with. */
+export interface ThreadData {
+  readonly config: WorkerConfig;
+  readonly number: number;
+}
 
 /** What it answers; `call` is null for its start. */
 export type FromThread =
   | { readonly type: 'warm' }
   | { readonly type: 'loaded'; readonly call: number; readonly signature: HostedSignature }
-  | { readonly type: 'ran'; readonly call: number; readonly outputs: readonly Tensor[]; readonly runMs: number }
+  | { readonly type: 'ran'; readonly call: number; readonly answer: RunAnswer }
   | { readonly type: 'released'; readonly call: number }
+  /** The device failed during a run that came on the lane. */
+  | { readonly type: 'lost'; readonly error: ErrorMessage }
   | { readonly type: 'failed'; readonly call: number | null; readonly error: ErrorMessage };
 
 interface Waiting {
@@ -33,16 +41,19 @@ const THREAD_ENTRY = new URL(import.meta.url.endsWith('.ts') ? './thread.ts' : '
 /** Starts a thread; `warm` resolves when its runtime is up and proven, or rejects with NO_DEVICE. */
 export class ModelThread {
   readonly warm: Promise<void>;
+  /** Its number among the threads of this process. */
+  readonly number: number;
   readonly #thread: Worker;
   readonly #onDeath: (reason: string) => void;
   readonly #calls = new Map<number | null, Waiting>();
   #nextCall = 0;
   #ending = false;
 
-  constructor(config: WorkerConfig, onDeath: (reason: string) => void) {
+  constructor(config: WorkerConfig, number: number, onDeath: (reason: string) => void) {
+    this.number = number;
     this.#onDeath = onDeath;
     this.#thread = new Worker(THREAD_ENTRY, {
-      workerData: config,
+      workerData: { config, number } satisfies ThreadData,
       // A thread's own JavaScript is small; what is large lives outside its heap.
       resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 },
     });
@@ -57,6 +68,7 @@ export class ModelThread {
   }
 
   #onMessage(message: FromThread): void {
+    if (message.type === 'lost') return this.#onDeath(message.error.message);
     const call = message.type === 'warm' ? null : message.call;
     const waiting = this.#calls.get(call);
     this.#calls.delete(call);
@@ -97,29 +109,32 @@ export class ModelThread {
 
 /** A model's place in a thread: its own one, or one that it shares. */
 export class ThreadHost implements ModelHost {
+  readonly lane: number;
   readonly #thread: ModelThread;
-  readonly #slot: number;
+  readonly #place: number;
   readonly #owned: boolean;
 
-  constructor(thread: ModelThread, slot = 0, owned = true) {
+  constructor(thread: ModelThread, place = 0, owned = true) {
     this.#thread = thread;
-    this.#slot = slot;
+    this.lane = thread.number;
+    this.#place = place;
     this.#owned = owned;
   }
 
   async load(model: LoadableModel): Promise<HostedSignature> {
-    const slot = this.#slot;
-    return (await this.#thread.ask('loaded', (call) => ({ type: 'load', call, slot, model }))).signature;
+    const place = this.#place;
+    return (await this.#thread.ask('loaded', (call) => ({ type: 'load', call, place, model }))).signature;
   }
 
-  run(inputs: readonly Tensor[]): ReturnType<ModelHost['run']> {
-    const slot = this.#slot;
-    return this.#thread.ask('ran', (call) => ({ type: 'run', call, slot, inputs }), buffersOf(inputs));
+  async run(request: RunRequest): Promise<RunAnswer> {
+    const place = this.#place;
+    const message = (call: number): ToThread => ({ type: 'run', call, place, request });
+    return (await this.#thread.ask('ran', message, buffersOf(request.parts))).answer;
   }
 
   async release(): Promise<void> {
-    const slot = this.#slot;
-    await this.#thread.ask('released', (call) => ({ type: 'release', call, slot }));
+    const place = this.#place;
+    await this.#thread.ask('released', (call) => ({ type: 'release', call, place }));
   }
 
   async end(): Promise<void> {

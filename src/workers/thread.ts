@@ -1,30 +1,39 @@
-// A model's own thread: everything that may hold a thread up happens here, one call after the other.
+// A model's own thread: everything that may hold a thread up happens here, one call after the other. Loads and releases
+// come from the process's main thread, runs from there or straight from the daemon.
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
-import type { Tensor } from '../tensors.ts';
 import type { LoadedModel } from './backends/backend.ts';
 import { openBackend } from './backends/open.ts';
-import { buffersOf, freeBytes } from './free-bytes.ts';
-import { toErrorMessage, type WorkerConfig } from './protocol.ts';
-import type { FromThread, ToThread } from './thread-host.ts';
+import { freeBuffer } from '../free-buffer.ts';
+import { buffersOf } from './buffers-of.ts';
+import { openLane } from './lanes.ts';
+import { Payloads, type RunAnswer, type RunRequest } from './payload.ts';
+import { type FromWorker, toErrorMessage, type ToWorker } from './protocol.ts';
+import type { FromThread, ThreadData, ToThread } from './thread-host.ts';
 
 const port = parentPort!;
-const { device, backend: override } = workerData as WorkerConfig;
-/** By slot; a thread holds one model, or on some devices all of them. */
-const models = new Map<number, LoadedModel>();
+const { config, number } = workerData as ThreadData;
+/** By place; a thread holds one model, or on some devices all of them. */
+const models = new Map<number, { readonly id: string; readonly loaded: LoadedModel }>();
+const payloads = new Payloads();
 
-function answer(message: FromThread, outputs: readonly Tensor[] = []): void {
-  port.postMessage(message, buffersOf(outputs));
+function answer(message: FromThread, parts: readonly Uint8Array[] = []): void {
+  port.postMessage(message, buffersOf(parts));
+}
+
+function run(request: RunRequest, model: LoadedModel | undefined): Promise<RunAnswer> {
+  if (model === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
+  return payloads.carry(request, (inputs) => model.run(inputs));
 }
 
 async function handle(message: ToThread): Promise<void> {
   switch (message.type) {
     case 'load': {
       const startMs = performance.now();
-      const model = await backend.load(message.model);
-      models.set(message.slot, model);
-      const { inputs, outputs, loadMs = performance.now() - startMs } = model;
+      const loaded = await backend.load(message.model);
+      models.set(message.place, { id: message.model.id, loaded });
+      const { inputs, outputs, loadMs = performance.now() - startMs } = loaded;
       answer({
         type: 'loaded',
         call: message.call,
@@ -33,25 +42,19 @@ async function handle(message: ToThread): Promise<void> {
       return;
     }
     case 'run': {
-      const model = models.get(message.slot);
-      if (model === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
-      try {
-        const { outputs, runMs } = await model.run(message.inputs);
-        // A model that hands an input through as an output shares its bytes: those leave with the answer.
-        answer({ type: 'ran', call: message.call, outputs, runMs }, outputs);
-      } finally {
-        freeBytes(message.inputs);
-      }
+      const carried = await run(message.request, models.get(message.place)?.loaded);
+      answer({ type: 'ran', call: message.call, answer: carried }, carried.parts);
       return;
     }
     case 'release':
-      await models.get(message.slot)?.release();
-      models.delete(message.slot);
+      await models.get(message.place)?.loaded.release();
+      models.delete(message.place);
+      if (models.size === 0) payloads.clear();
       answer({ type: 'released', call: message.call });
   }
 }
 
-const backend = await openBackend(device, override);
+const backend = await openBackend(config.device, config.backend);
 let tail = backend.warmUp().then(
   () => answer({ type: 'warm' }),
   (error: unknown) => answer({ type: 'failed', call: null, error: toErrorMessage(toGpufaasError(error)) }),
@@ -63,3 +66,34 @@ port.on('message', (message: ToThread) => {
       answer({ type: 'failed', call: message.call, error: toErrorMessage(toGpufaasError(error)) }),
     );
 });
+
+/** Runs that come straight from the daemon, and their answers. */
+function serveLane(): void {
+  if (config.lanes === undefined) return;
+  const lane = openLane(config.lanes, number, {
+    onMessage(message, parts) {
+      const asked = message as unknown as Extract<ToWorker, { type: 'run' }>;
+      tail = tail
+        .then(() => serve(asked, parts))
+        .catch((thrown: unknown) => {
+          const error = toErrorMessage(toGpufaasError(thrown));
+          send({ type: 'failed', call: asked.call, error });
+          // The device's context is gone for the whole process: its main thread ends it.
+          if (error.code === 'WORKER_DIED') answer({ type: 'lost', error });
+        });
+    },
+    // The process ends with the daemon, or the daemon goes on by way of the main thread.
+    onClose: () => undefined,
+  });
+  const send = (message: FromWorker, parts: readonly Uint8Array[] = []): void =>
+    lane.send(message as unknown as Record<string, unknown>, parts);
+  const serve = async (asked: Extract<ToWorker, { type: 'run' }>, parts: readonly Uint8Array[]): Promise<void> => {
+    const { call, model, inputs, slot, placed } = asked;
+    const held = Array.from(models.values()).find(({ id }) => id === model)?.loaded;
+    const ran = await run({ inputs, parts, slot, placed }, held);
+    send({ type: 'ran', call, outputs: ran.outputs, placed: ran.placed, runMs: ran.runMs }, ran.parts);
+    if (ran.parts.length > 0) void lane.drained().then(() => ran.parts.forEach(freeBuffer));
+  };
+}
+
+serveLane();

@@ -20,8 +20,16 @@ import {
   type WorkerMemory,
 } from './protocol.ts';
 import { nativeEnvironment, nodeCommand } from './native-process.ts';
+import { Lanes } from './lanes.ts';
 import { type Channel, CHANNEL_FD, openChannel } from './transport.ts';
 import type { EvictResult, LoadableModel, LoadResult, RunResult } from './types.ts';
+import { PayloadWindow, placedBytes } from './window.ts';
+
+type Loaded = Extract<FromWorker, { type: 'loaded' }>;
+/** The answer of a run as it arrived. */
+type Ran = Pick<Extract<FromWorker, { type: 'ran' }>, 'outputs' | 'placed' | 'runMs'> & {
+  readonly parts: Uint8Array[];
+};
 
 /** Limits of one process, in milliseconds, and how it is started. */
 export interface ProcessOptions {
@@ -46,10 +54,10 @@ export interface ProcessEvents {
 const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url));
 const STDERR_KEPT = 4096;
 
-function start(config: WorkerConfig, options: ProcessOptions): ChildProcess {
+function start(config: WorkerConfig, options: ProcessOptions, window: PayloadWindow | null): ChildProcess {
   const [command, ...parameters] = nodeCommand([ENTRY], options.dataLimitBytes);
   return spawn(command, parameters, {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', window?.fd ?? 'ignore'],
     env: nativeEnvironment({ ...options.environment, [WORKER_VARIABLE]: JSON.stringify(config) }),
     windowsHide: true,
   });
@@ -59,12 +67,18 @@ function start(config: WorkerConfig, options: ProcessOptions): ChildProcess {
 export class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #channel: Channel;
+  readonly #window = PayloadWindow.open();
+  readonly #lanes = Lanes.open((message, parts) => this.#onMessage(message as unknown as FromWorker, parts));
+  /** The number of the thread that holds a model. */
+  readonly #laneOf = new Map<string, number | null>();
   readonly #options: ProcessOptions;
   readonly #events: ProcessEvents;
   readonly #device: string;
   /** Loads and runs wait for each other. */
   readonly #oneLane: boolean;
   readonly #calls: Calls;
+  /** What the last run of a model gave, in bytes: its next slot should hold as much. */
+  readonly #outputBytes = new Map<string, number>();
   /** Limits of models that bring their own, in milliseconds. */
   readonly #runLimits = new Map<string, number>();
   readonly #exited = Promise.withResolvers<void>();
@@ -86,7 +100,8 @@ export class WorkerProcess {
       this.#culprit ??= model;
       this.kill(`${what} took longer than ${limitMs} ms`);
     });
-    this.#child = start(config, options);
+    const lanes = this.#lanes === null ? {} : { lanes: this.#lanes.address };
+    this.#child = start({ ...config, ...lanes }, options, this.#window);
     this.#child.on('error', (error) => this.#finish(`it could not be started: ${error.message}`));
     this.#child.on('exit', (code, signal) => this.#onExit(signal === null ? `exit code ${code}` : `signal ${signal}`));
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {
@@ -139,6 +154,8 @@ export class WorkerProcess {
     clearTimeout(this.#startTimer);
     clearTimeout(this.#heartbeatTimer);
     this.#channel.close();
+    this.#lanes?.close();
+    this.#window?.close();
     this.#calls.rejectAll(`The worker of ${this.#device} died.`);
   }
 
@@ -168,6 +185,8 @@ export class WorkerProcess {
         this.#calls.reject(message.call, fromErrorMessage(message.error));
         return;
       case 'loaded':
+        this.#calls.resolve(message.call, message);
+        return;
       case 'evicted':
         this.#calls.resolve(message.call, message.result);
         return;
@@ -175,10 +194,7 @@ export class WorkerProcess {
         this.#calls.resolve(message.call, message.memory);
         return;
       case 'ran':
-        this.#calls.resolve(message.call, {
-          outputs: joinTensors(message.outputs, parts),
-          runMs: message.runMs,
-        } satisfies RunResult);
+        this.#calls.resolve(message.call, { ...message, parts } satisfies Ran);
     }
   }
 
@@ -198,8 +214,8 @@ export class WorkerProcess {
     this.#heartbeatTimer.unref();
   }
 
-  #send(message: ToWorker, parts: readonly Uint8Array[] = []): void {
-    this.#channel.send(message as unknown as Record<string, unknown>, parts);
+  #send(message: ToWorker, parts: readonly Uint8Array[] = [], channel = this.#channel): void {
+    channel.send(message as unknown as Record<string, unknown>, parts);
   }
 
   #call<T>(
@@ -207,13 +223,17 @@ export class WorkerProcess {
     limitMs: number,
     what: string,
     message: (call: number) => ToWorker,
-    { model, parts }: { readonly model?: string; readonly parts?: readonly Uint8Array[] } = {},
+    {
+      model,
+      parts,
+      via,
+    }: { readonly model?: string; readonly parts?: readonly Uint8Array[]; readonly via?: Channel } = {},
   ): Promise<T> {
     if (this.#ended || this.#channel.closed) {
       return Promise.reject(new GpufaasError('WORKER_DIED', `The worker of ${this.#device} died.`));
     }
     return this.#calls.add({ lane, limitMs, what, ...(model !== undefined && { model }) }, (call) =>
-      this.#send(message(call), parts),
+      this.#send(message(call), parts, via),
     );
   }
 
@@ -221,29 +241,49 @@ export class WorkerProcess {
     return this.#oneLane ? 'thread' : name;
   }
 
-  load(model: LoadableModel): Promise<LoadResult> {
+  async load(model: LoadableModel): Promise<LoadResult> {
     if (model.limits !== undefined) this.#runLimits.set(model.id, model.limits.runMs);
     const limitMs = model.limits?.loadMs ?? this.#options.loadLimitMs;
-    return this.#call(this.#lane('memory'), limitMs, 'a load', (call) => ({ type: 'load', call, model }), {
-      model: model.id,
-    });
+    const { result, lane } = await this.#call<Loaded>(
+      this.#lane('memory'),
+      limitMs,
+      'a load',
+      (call) => ({ type: 'load', call, model }),
+      { model: model.id },
+    );
+    this.#laneOf.set(model.id, lane);
+    return result;
   }
 
   evict(model: string): Promise<EvictResult> {
     // Runs under way end first, so an eviction may take as long as they.
     const limitMs = this.#options.loadLimitMs + (this.#runLimits.get(model) ?? this.#options.runLimitMs);
     this.#runLimits.delete(model);
+    this.#outputBytes.delete(model);
+    this.#laneOf.delete(model);
     return this.#call(this.#lane('memory'), limitMs, 'an eviction', (call) => ({ type: 'evict', call, model }));
   }
 
-  run(model: string, inputs: readonly Tensor[]): Promise<RunResult> {
-    return this.#call(
-      this.#lane(`run ${model}`),
-      this.#runLimits.get(model) ?? this.#options.runLimitMs,
-      'a run',
-      (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf) }),
-      { model, parts: inputs.map(({ data }) => data) },
-    );
+  async run(model: string, inputs: readonly Tensor[]): Promise<RunResult> {
+    const parts = inputs.map(({ data }) => data);
+    const lengths = parts.map(({ byteLength }) => byteLength);
+    const slot = this.#window?.take(Math.max(placedBytes(lengths), this.#outputBytes.get(model) ?? 0)) ?? null;
+    try {
+      const placed = slot === null ? null : this.#window!.write(slot, parts);
+      const via = this.#lanes?.get(this.#laneOf.get(model));
+      const ran = await this.#call<Ran>(
+        this.#lane(`run ${model}`),
+        this.#runLimits.get(model) ?? this.#options.runLimitMs,
+        'a run',
+        (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf), slot, placed }),
+        { model, parts: placed === null ? parts : [], ...(via !== undefined && { via }) },
+      );
+      const outputs = slot === null || ran.placed === null ? ran.parts : this.#window!.read(slot, ran.placed);
+      this.#outputBytes.set(model, placedBytes(outputs.map(({ byteLength }) => byteLength)));
+      return { outputs: joinTensors(ran.outputs, outputs), runMs: ran.runMs };
+    } finally {
+      if (slot !== null) this.#window!.give(slot);
+    }
   }
 
   measure(): Promise<WorkerMemory> {

@@ -391,3 +391,67 @@ describe('memory lent to a measurement', () => {
     await expect(lent).rejects.toMatchObject({ code: 'CANCELLED' });
   });
 });
+
+describe('a run that is about to end', () => {
+  it('hands the next run over shortly before the present one is expected to end, and counts its wait as queueing', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1);
+    addModel('a');
+    const runner = runners[0]!;
+    const first = dispatcher.infer(request('a'), never);
+    await settle();
+    clock.advance(100);
+    runner.finishLoad();
+    await settle();
+    runner.finishRun();
+    await first;
+    // What a run takes is known from the second one on; the first after a load is not like the others.
+    const second = dispatcher.infer(request('a'), never);
+    await settle();
+    clock.advance(5);
+    runner.finishRun();
+    await second;
+    const third = dispatcher.infer(request('a', 3), never);
+    const fourth = dispatcher.infer(request('a', 4), never);
+    await settle();
+    expect(runner.runs.length).toBe(1);
+    clock.advance(4);
+    await settle();
+    expect(runner.runs.length).toBe(2);
+    clock.advance(2);
+    runner.finishRun();
+    expect(await third).toMatchObject({ queueMs: 0, runMs: 6 });
+    clock.advance(5);
+    runner.finishRun();
+    expect(await fourth).toMatchObject({ queueMs: 6, runMs: 5 });
+  });
+
+  it('tries both runs again when their device dies while one is handed over behind the other', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1);
+    addModel('a');
+    const runner = runners[0]!;
+    const warm = [dispatcher.infer(request('a'), never), dispatcher.infer(request('a'), never)];
+    await settle();
+    runner.finishLoad();
+    await settle();
+    runner.finishRun();
+    await settle();
+    runner.finishRun();
+    await Promise.all(warm);
+    const both = [dispatcher.infer(request('a', 8), never), dispatcher.infer(request('a', 9), never)];
+    await settle();
+    clock.advance(4);
+    await settle();
+    expect(runner.runs.length).toBe(2);
+    runner.die();
+    dispatcher.deviceLost('cpu:0', 'killed');
+    dispatcher.deviceReady('cpu:0');
+    await settle();
+    runner.finishLoad();
+    await settle();
+    runner.finishRun();
+    await settle();
+    runner.finishRun();
+    const outputs = (await Promise.all(both)).map((result) => result.outputs[0]!.data[0]);
+    expect(outputs).toEqual([8, 9]);
+  });
+});

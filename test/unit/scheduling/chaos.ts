@@ -27,6 +27,8 @@ export interface Chaos {
   readonly steps: readonly { readonly gapMs: number; readonly mishap: Mishap }[];
   /** Which loads and runs fail, in order; all later ones go well. */
   readonly fates: readonly ('ok' | 'retry' | 'fail')[];
+  /** Runs are announced as ending so long before. */
+  readonly aheadMs: number;
 }
 
 const modelNumber = fc.nat({ max: 7 });
@@ -76,6 +78,7 @@ export const chaos: fc.Arbitrary<Chaos> = fc.record({
     minLength: 1,
     maxLength: 4,
   }),
+  aheadMs: fc.nat({ max: 4 }),
   steps: fc.array(fc.record({ gapMs: fc.nat({ max: 8 }), mishap: mishaps }), { maxLength: 80 }),
   fates: fc
     .array(
@@ -112,7 +115,7 @@ export function playChaos(
       runMs,
       ...(keepAliveMs === null ? {} : { keepAliveMs }),
     })),
-    { load: fate, run: fate },
+    { load: fate, run: fate, aheadMs: world.aheadMs },
   );
   let submitted = 0;
   let nowMs = 0;

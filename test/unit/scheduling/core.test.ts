@@ -31,6 +31,56 @@ const brief = (actions: readonly SchedulerAction[]): readonly string[] =>
         : `${action.type} ${action.model}${action.type === 'run' ? ` ${action.requests.join('+')} ${action.cache}` : ''}`,
   );
 
+describe('a run that is about to end', () => {
+  function withTwoBehind(): SchedulingCore {
+    const core = coreOf();
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    core.decide(10);
+    submit(core, 11, 1, 'a');
+    submit(core, 12, 2, 'a');
+    expect(brief(core.decide(12))).toEqual([]);
+    return core;
+  }
+
+  it('lets the next one be handed over, and no third one before it has ended', () => {
+    const core = withTwoBehind();
+    core.apply(14, { type: 'run-ending', device: 'd', run: 0 });
+    expect(brief(core.decide(14))).toEqual(['run a 1 hit']);
+    core.apply(14, { type: 'run-ending', device: 'd', run: 1 });
+    expect(brief(core.decide(14))).toEqual([]);
+    core.apply(15, { type: 'run-finished', device: 'd', run: 0 });
+    expect(brief(core.decide(15))).toEqual([]);
+    core.apply(19, { type: 'run-ending', device: 'd', run: 1 });
+    expect(brief(core.decide(19))).toEqual(['run a 2 hit']);
+  });
+
+  it('keeps its model from being evicted until it has ended', () => {
+    const core = coreOf();
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    core.decide(10);
+    submit(core, 11, 1, 'b');
+    core.apply(14, { type: 'run-ending', device: 'd', run: 0 });
+    expect(brief(core.decide(14))).toEqual([]);
+    core.apply(15, { type: 'run-finished', device: 'd', run: 0 });
+    expect(brief(core.decide(15))).toEqual(['evict a', 'load b']);
+  });
+
+  it('returns to the queue before what was handed over behind it when the device is lost', () => {
+    const core = withTwoBehind();
+    core.apply(14, { type: 'run-ending', device: 'd', run: 0 });
+    core.decide(14);
+    core.apply(15, { type: 'device-lost', device: 'd' });
+    core.apply(16, { type: 'device-added', device: { id: 'd', memoryBytes: 10, overlap: false } });
+    expect(brief(core.decide(16))).toEqual(['load a']);
+    core.apply(26, { type: 'load-finished', device: 'd', model: 'a' });
+    expect(brief(core.decide(26))).toEqual(['run a 0 miss']);
+  });
+});
+
 describe('the queue', () => {
   it('refuses what exceeds its bounds in requests or bytes, but not the later runs of an invocation', () => {
     const core = coreOf({ maxQueuedRequests: 2, maxQueuedBytes: 1000 });

@@ -17,11 +17,20 @@ interface Loaded {
   ready: boolean;
 }
 
+interface Running {
+  readonly id: number;
+  readonly model: string;
+  readonly requests: readonly RequestId[];
+  readonly endsAtMs: number;
+}
+
 interface Machine {
   readonly spec: DeviceSpec;
   present: boolean;
   readonly copies: Map<string, Loaded>;
-  run: { readonly id: number; readonly model: string; readonly requests: readonly RequestId[] } | null;
+  run: Running | null;
+  /** About to end; the next one may have been handed over. */
+  ending: Running | null;
   loading: string | null;
   /** Bytes lent, by reservation; it stays through losses. */
   reserved: { readonly id: string; readonly bytes: number } | null;
@@ -54,6 +63,8 @@ export interface Line {
 export interface Faults {
   load?(device: string, model: string): 'ok' | 'retry' | 'fail';
   run?(device: string, model: string): 'ok' | 'retry' | 'fail';
+  /** How long before its end a run is announced as ending; 0: never. */
+  readonly aheadMs?: number;
 }
 
 /** No script of these tests needs as many instants. */
@@ -91,6 +102,7 @@ export class VirtualMachine {
         present: true,
         copies: new Map(),
         run: null,
+        ending: null,
         loading: null,
         reserved: null,
         life: 0,
@@ -123,8 +135,10 @@ export class VirtualMachine {
   lose(device: string): void {
     const machine = this.#devices.get(device)!;
     if (!machine.present) return;
-    for (const request of machine.run?.requests ?? []) this.#started.delete(request);
-    Object.assign(machine, { present: false, run: null, loading: null, life: machine.life + 1 });
+    for (const { requests } of [machine.ending, machine.run].filter((run) => run !== null)) {
+      for (const request of requests) this.#started.delete(request);
+    }
+    Object.assign(machine, { present: false, run: null, ending: null, loading: null, life: machine.life + 1 });
     machine.copies.clear();
     this.#core.apply(this.nowMs, { type: 'device-lost', device });
   }
@@ -230,6 +244,7 @@ export class VirtualMachine {
     assert.equal(machine.reserved, null, 'an eviction beside a reservation');
     assert.ok(machine.copies.get(model)?.ready, `evicts ${model}, which is not resident`);
     assert.notEqual(machine.run?.model, model, 'evicts what runs');
+    assert.notEqual(machine.ending?.model, model, 'evicts what is about to end');
     machine.copies.delete(model);
   }
 
@@ -272,9 +287,12 @@ export class VirtualMachine {
       assert.ok(!this.#started.has(request), `request ${request} runs twice at once`);
       this.#started.set(request, { device, startMs: this.nowMs, cache });
     }
-    machine.run = { id: run, model, requests };
-    this.#complete(machine, this.#models.get(model)!.runMs, () => {
-      machine.run = null;
+    const endsAtMs = Math.max(this.nowMs, machine.ending?.endsAtMs ?? 0) + this.#models.get(model)!.runMs;
+    machine.run = { id: run, model, requests, endsAtMs };
+    this.#announceEnd(machine, machine.run);
+    this.#complete(machine, endsAtMs - this.nowMs, () => {
+      if (machine.ending?.id === run) machine.ending = null;
+      else machine.run = null;
       const fate = this.#faults.run?.(device, model) ?? 'ok';
       if (fate === 'ok') this.apply({ type: 'run-finished', device, run });
       else this.apply({ type: 'run-failed', device, run, retry: fate === 'retry' });
@@ -284,6 +302,17 @@ export class VirtualMachine {
         if (fate === 'retry') continue;
         this.#end({ request, end: fate === 'ok' ? 'ran' : 'failed', endMs: this.nowMs, ...started });
       }
+    });
+  }
+
+  #announceEnd(machine: Machine, run: Running): void {
+    const { aheadMs = 0 } = this.#faults;
+    if (aheadMs === 0 || run.endsAtMs - aheadMs <= this.nowMs) return;
+    this.#complete(machine, run.endsAtMs - aheadMs - this.nowMs, () => {
+      this.apply({ type: 'run-ending', device: machine.spec.id, run: run.id });
+      if (machine.run !== run || machine.ending !== null) return;
+      machine.ending = run;
+      machine.run = null;
     });
   }
 
