@@ -70,7 +70,7 @@ function shotAt(name: string, kind: NetworkKind): Shot {
 async function compare(kind: NetworkKind) {
   const batching = `batching: { maxSize: ${values.size}, maxDelay: 5ms }\n`;
   const runMsByRows = await deploy(`${kind}-with`, kind, 1, batching);
-  await deploy(`${kind}-without`, kind, 2, '');
+  const runMsByRowsWithout = await deploy(`${kind}-without`, kind, 2, '');
   const together = shotAt(`${kind}-with`, kind);
   const single = shotAt(`${kind}-without`, kind);
   for (const shot of [together, single]) await throughput(agent, shot, clients, 0.5);
@@ -82,7 +82,7 @@ async function compare(kind: NetworkKind) {
     for (const shot of order) rates.set(shot, await throughput(agent, shot, clients, seconds));
     pairs.push({ with: rates.get(together)!, without: rates.get(single)! });
   }
-  return { kind, runMsByRows, pairs, ratio: median(pairs.map((pair) => pair.with / pair.without)) };
+  return { kind, runMsByRows, runMsByRowsWithout, pairs, ratio: median(pairs.map((pair) => pair.with / pair.without)) };
 }
 
 try {
@@ -94,8 +94,10 @@ try {
     console.log(
       `${clients} clients, at most ${values.size} rows a run, load of the machine ${context.load!.toFixed(1)}`,
     );
-    for (const { kind, runMsByRows, pairs, ratio } of results) {
-      console.log(`${kind}: a run takes ${runMsByRows?.map((ms) => ms.toFixed(1)).join(', ')} ms by rows`);
+    const listed = (times: readonly number[] | null): string => times?.map((ms) => ms.toFixed(1)).join(', ') ?? '?';
+    for (const { kind, runMsByRows, runMsByRowsWithout, pairs, ratio } of results) {
+      console.log(`${kind}: a run takes ${listed(runMsByRows)} ms by rows`);
+      console.log(`  as prepared without batching: ${listed(runMsByRowsWithout)} ms`);
       for (const pair of pairs) {
         console.log(`  with ${pair.with.toFixed(0)}/s   without ${pair.without.toFixed(0)}/s`);
       }

@@ -1,16 +1,16 @@
 // Small sequential networks and their gradients, written as ONNX graphs: ONNX Runtime does the arithmetic of training,
 // forward and backward, and the finished network is exported from the same description.
 
-import { fields, newFieldBudget, text } from '../../src/onnx/fields.ts';
-import { memorySource } from '../../src/onnx/source.ts';
 import { OnnxModel } from '../../src/onnx/write.ts';
 import type { Dimension, OnnxGraph } from '../../src/onnx/write.ts';
 import { randomNormal } from '../../src/random.ts';
 import type { Random } from '../../src/random.ts';
+import { convolutionAttributes, inputGradient, weightGradient } from './convolution.ts';
+import type { Area, Convolution } from './convolution.ts';
 
-/** One layer of a sequential network. Convolutions keep the size of the image. */
+/** One layer of a sequential network. */
 export type Layer =
-  | { readonly kind: 'conv'; readonly from: number; readonly to: number; readonly size: number }
+  | Convolution
   | { readonly kind: 'dense'; readonly from: number; readonly to: number }
   | { readonly kind: 'relu' }
   /** Halves width and height by the maximum. */
@@ -101,7 +101,7 @@ export function trainingGraph(network: Network, loss: Loss): Uint8Array {
   model.weights('zero', [1], Float32Array.of(0)).integers('axis0', [0]).integers('axes023', [0, 2, 3]);
   const values = forward(model, network.layers, 'x');
   const gradient = lossGradient(model, network, loss, values.at(-1)!);
-  backward(model, network.layers, values, gradient);
+  backward(model, network, values, gradient);
   return model.encode();
 }
 
@@ -112,7 +112,7 @@ function forward(graph: OnnxGraph, layers: readonly Layer[], input: string): str
     const x = values[i]!;
     const y = `y${i}`;
     const parameters = [`${layer.kind}${i}.weight`, `${layer.kind}${i}.bias`];
-    if (layer.kind === 'conv') graph.node('Conv', [x, ...parameters], [y], convolution(layer.size));
+    if (layer.kind === 'conv') graph.node('Conv', [x, ...parameters], [y], convolutionAttributes(layer));
     else if (layer.kind === 'dense') graph.node('Gemm', [x, ...parameters], [y]);
     else if (layer.kind === 'relu') graph.node('Relu', [x], [y]);
     else if (layer.kind === 'flatten') graph.node('Flatten', [x], [y]);
@@ -123,11 +123,15 @@ function forward(graph: OnnxGraph, layers: readonly Layer[], input: string): str
 }
 
 const HALVE = { kernel_shape: { ints: [2, 2] }, strides: { ints: [2, 2] } };
-const SWAP = { perm: { ints: [1, 0, 2, 3] } };
-
-function convolution(size: number): { kernel_shape: { ints: number[] }; pads: { ints: number[] } } {
-  const pad = (size - 1) / 2;
-  return { kernel_shape: { ints: [size, size] }, pads: { ints: [pad, pad, pad, pad] } };
+/** Height and width before each layer; nothing where there is no picture. */
+function areas(network: Network): Area[] {
+  let [height, width] = network.inputRow.slice(1) as [number, number];
+  return network.layers.map((layer) => {
+    const before: Area = [height, width];
+    const by = layer.kind === 'pool' ? 2 : layer.kind === 'conv' ? (layer.stride ?? 1) : 1;
+    [height, width] = [height / by, width / by];
+    return before;
+  });
 }
 
 /** Adds the loss and gives the name of its gradient by the network's output. */
@@ -164,7 +168,9 @@ function lossGradient(graph: OnnxGraph, network: Network, loss: Loss, output: st
 const KEEP_NO_DIMENSION = { keepdims: { int: 0 } };
 
 /** Adds the gradients of all parameters, last layer first. */
-function backward(graph: OnnxGraph, layers: readonly Layer[], values: readonly string[], gradient: string): void {
+function backward(graph: OnnxGraph, network: Network, values: readonly string[], gradient: string): void {
+  const { layers } = network;
+  const area = areas(network);
   let dy = gradient;
   for (let i = layers.length - 1; i >= 0; i--) {
     const layer = layers[i]!;
@@ -175,13 +181,9 @@ function backward(graph: OnnxGraph, layers: readonly Layer[], values: readonly s
       graph.node('ReduceSum', [dy, 'axis0'], [`d.${bias}`], KEEP_NO_DIMENSION);
       if (i > 0) graph.node('Gemm', [dy, weight], [dx], { transB: { int: 1 } });
     } else if (layer.kind === 'conv') {
-      // The gradient by the weights is itself a convolution, with batch and channels exchanged.
-      const { pads } = convolution(layer.size);
-      graph.node('Transpose', [x], [`x${i}.swapped`], SWAP).node('Transpose', [dy], [`dy${i}.swapped`], SWAP);
-      graph.node('Conv', [`x${i}.swapped`, `dy${i}.swapped`], [`dw${i}.swapped`], { pads });
-      graph.node('Transpose', [`dw${i}.swapped`], [`d.${weight}`], SWAP);
+      weightGradient(graph, layer, { x, dy, weight, area: area[i]! });
       graph.node('ReduceSum', [dy, 'axes023'], [`d.${bias}`], KEEP_NO_DIMENSION);
-      if (i > 0) graph.node('ConvTranspose', [dy, weight], [dx], convolution(layer.size));
+      if (i > 0) inputGradient(graph, layer, dy, weight, dx);
     } else if (layer.kind === 'relu') {
       graph.node('Greater', [y, 'zero'], [`open${i}`]).node('Where', [`open${i}`, dy, 'zero'], [dx]);
     } else {
@@ -190,27 +192,5 @@ function backward(graph: OnnxGraph, layers: readonly Layer[], values: readonly s
       else graph.node('MaxUnpool', [dy, `${y}.indices`, `shape${i}`], [dx], HALVE);
     }
     dy = dx;
-  }
-}
-
-/** Takes the parameters of a model that `exportNetwork` wrote, to go on training; throws if it is of another network. */
-export function importParameters(network: Network, model: Uint8Array): void {
-  const source = memorySource(model);
-  const budget = newFieldBudget();
-  const weights = new Map<string, Uint8Array>();
-  for (const part of fields(source, { start: 0, end: source.size }, budget)) {
-    if (part.number !== 7) continue;
-    for (const tensor of fields(source, part.range, budget)) {
-      if (tensor.number !== 5) continue;
-      const inside = new Map([...fields(source, tensor.range, budget)].map((field) => [field.number, field]));
-      const [name, data] = [inside.get(8), inside.get(9)];
-      if (name && data)
-        weights.set(text(source, name), source.bytes(data.range.start, data.range.end - data.range.start));
-    }
-  }
-  for (const { name, data } of network.parameters) {
-    const bytes = weights.get(name);
-    if (bytes?.length !== data.byteLength) throw new Error(`The model has no ${name} of ${data.length} numbers.`);
-    new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(bytes);
   }
 }

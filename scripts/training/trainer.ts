@@ -62,6 +62,38 @@ export class Trainer {
     return (results.loss!.data as Float32Array)[0]!;
   }
 
+  /** Steps done, those before a checkpoint included. */
+  get steps(): number {
+    return this.#steps;
+  }
+
+  /** All that the next step depends on, for `restore`: the parameters and the optimiser's moments. */
+  checkpoint(): Uint8Array {
+    const parts = [Float64Array.of(this.#steps), ...this.#state()];
+    return Buffer.concat(parts.map((part) => new Uint8Array(part.buffer, part.byteOffset, part.byteLength)));
+  }
+
+  /** Goes on where the checkpoint was taken; throws if it is of another network. */
+  restore(checkpoint: Uint8Array): void {
+    const state = this.#state();
+    const bytes = state.reduce((sum, part) => sum + part.byteLength, Float64Array.BYTES_PER_ELEMENT);
+    if (checkpoint.byteLength !== bytes) throw new Error('The checkpoint is of another network.');
+    const copy = new Uint8Array(checkpoint).buffer;
+    this.#steps = new Float64Array(copy, 0, 1)[0]!;
+    let offset = Float64Array.BYTES_PER_ELEMENT;
+    for (const part of state) {
+      part.set(new Float32Array(copy, offset, part.length));
+      offset += part.byteLength;
+    }
+  }
+
+  #state(): Float32Array[] {
+    return [
+      ...this.#network.parameters.map(({ data }) => data),
+      ...this.#moments.flatMap(({ first, second }) => [first, second]),
+    ];
+  }
+
   async release(): Promise<void> {
     await this.#session.release();
   }

@@ -10,7 +10,7 @@ import { assessOnCard, dropPortable, type Portable, preparePortable } from '../m
 import type { KindProfile, Model, ModelProfile, StoredModel } from '../models/types.ts';
 import type { RunnerOptions } from '../workers/runner.ts';
 import type { Lend } from './loans.ts';
-import type { Assess } from './model-library.ts';
+import type { Assess, ModelUse } from './model-library.ts';
 
 /** How long measuring on a device may wait for room, and hold it; in milliseconds. */
 export interface AssessLimits {
@@ -59,27 +59,26 @@ export function isMeasured({ kinds = [] }: ModelProfile, devices: readonly Devic
 
 /** Prepares and measures models for these devices. */
 export function createAssessor(options: AssessorOptions): Assess {
-  return (stored, sessionOptions, report, signal) =>
-    new Assessment(options, stored, sessionOptions, report, signal).carryOut();
+  return (stored, use, report, signal) => new Assessment(options, stored, use, report, signal).carryOut();
 }
 
 class Assessment {
   readonly #options: AssessorOptions;
   readonly #stored: StoredModel;
-  readonly #sessionOptions: Readonly<Record<string, unknown>> | undefined;
+  readonly #use: ModelUse;
   readonly #report: (message: string) => void;
   readonly #signal: AbortSignal;
 
   constructor(
     options: AssessorOptions,
     stored: StoredModel,
-    sessionOptions: Readonly<Record<string, unknown>> | undefined,
+    use: ModelUse,
     report: (message: string) => void,
     signal: AbortSignal,
   ) {
     this.#options = options;
     this.#stored = stored;
-    this.#sessionOptions = sessionOptions;
+    this.#use = use;
     this.#report = report;
     this.#signal = signal;
   }
@@ -90,7 +89,9 @@ class Assessment {
     const { devices, folder } = this.#options;
     const host = devices.find((device) => !ownsMemory(device));
     const onHost =
-      host === undefined ? null : await assessModel(this.#stored, { ...this.#common(), device: host, folder });
+      host === undefined
+        ? null
+        : await assessModel(this.#stored, { ...this.#common(), device: host, folder, batchRows: this.#use.batchRows });
     const cards = cardsOf(devices);
     if (cards.size === 0) return onHost!;
     const kinds: KindProfile[] = [];
@@ -112,12 +113,13 @@ class Assessment {
   }
 
   #common() {
+    const { sessionOptions } = this.#use;
     const budgetBytes = Math.max(...this.#options.devices.map((device) => device.memoryBytes));
     return {
       budgetBytes,
       report: this.#report,
       signal: this.#signal,
-      ...(this.#sessionOptions !== undefined && { sessionOptions: this.#sessionOptions }),
+      ...(sessionOptions !== undefined && { sessionOptions }),
     };
   }
 

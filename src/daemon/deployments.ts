@@ -162,7 +162,8 @@ export class Deployments {
     const models: Record<string, Model> = {};
     try {
       for (const [name, declared] of Object.entries(manifest.models)) {
-        models[name] = await intake.obtain(declared, { folder: upload, name }, report, signal);
+        const place = { folder: upload, name, maxBatch: manifest.batching?.maxSize ?? 1 };
+        models[name] = await intake.obtain(declared, place, report, signal);
       }
       return await this.#installWith(models, manifest, upload, report, signal);
     } finally {

@@ -12,11 +12,19 @@ import { keepWithinQuota } from '../models/pull.ts';
 import type { ModelStore } from '../models/store.ts';
 import type { Model, ModelProfile, StoredModel } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
+import { canBatch } from './catalog.ts';
+
+/** How a function runs a model: what its preparation and its figures depend on. */
+export interface ModelUse {
+  readonly sessionOptions?: Readonly<Record<string, unknown>> | undefined;
+  /** Rows that requests are gathered to before a run; 1 without batching. */
+  readonly batchRows: number;
+}
 
 /** Prepares a stored model and measures what it costs; throws BAD_MODEL, DOES_NOT_FIT, TIMEOUT. */
 export type Assess = (
   stored: StoredModel,
-  sessionOptions: Readonly<Record<string, unknown>> | undefined,
+  use: ModelUse,
   report: (message: string) => void,
   signal: AbortSignal,
 ) => Promise<Pick<Model, 'profile' | 'preparedPath' | 'portablePath'>>;
@@ -28,12 +36,19 @@ export type Fetch = (
   signal: AbortSignal,
 ) => Promise<StoredModel>;
 
+/** Where a declared model lies, what its function calls it, and how many requests that gathers for a run. */
+export interface Place {
+  readonly folder: string;
+  readonly name: string;
+  readonly maxBatch: number;
+}
+
 /** Brings a declared model into the store, prepared and profiled. */
 export interface ModelIntake {
   /** The model is kept until it is released, even where no version of a function uses it yet. */
   obtain(
     declared: ManifestModel,
-    place: { readonly folder: string; readonly name: string },
+    place: Place,
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<Model>;
@@ -57,10 +72,11 @@ export interface ModelLibraryOptions {
 
 const SHA256_DIGITS = 64;
 
-/** The scheduler's name for a model with these session options. */
-export function modelKey(sha256: string, sessionOptions: Readonly<Record<string, unknown>> | undefined): string {
-  if (sessionOptions === undefined || Object.keys(sessionOptions).length === 0) return sha256;
-  return `${sha256}+${createHash('sha256').update(JSON.stringify(sessionOptions)).digest('hex').slice(0, 12)}`;
+/** The scheduler's name for a model that is used in this way. */
+export function modelKey(sha256: string, { sessionOptions = {}, batchRows }: ModelUse): string {
+  if (Object.keys(sessionOptions).length === 0 && batchRows === 1) return sha256;
+  const use = JSON.stringify(batchRows === 1 ? sessionOptions : [sessionOptions, batchRows]);
+  return `${sha256}+${createHash('sha256').update(use).digest('hex').slice(0, 12)}`;
 }
 
 export class ModelLibrary implements ModelIntake {
@@ -76,7 +92,7 @@ export class ModelLibrary implements ModelIntake {
 
   async obtain(
     declared: ManifestModel,
-    place: { readonly folder: string; readonly name: string },
+    place: Place,
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<Model> {
@@ -84,7 +100,8 @@ export class ModelLibrary implements ModelIntake {
     this.#held.set(stored.sha256, (this.#held.get(stored.sha256) ?? 0) + 1);
     try {
       if ('path' in declared) await this.#keepWithinQuota(stored);
-      return await this.#assessed(stored, declared, report, signal);
+      const batchRows = canBatch(stored) ? place.maxBatch : 1;
+      return await this.#assessed(stored, { sessionOptions: declared.sessionOptions, batchRows }, report, signal);
     } catch (error) {
       this.release([stored]);
       throw error;
@@ -102,19 +119,19 @@ export class ModelLibrary implements ModelIntake {
   /** What is known of the model, or what measuring it shows. */
   async #assessed(
     stored: StoredModel,
-    { sessionOptions }: ManifestModel,
+    use: ModelUse,
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<Model> {
     const { store, assess, isMeasured } = this.#options;
-    const key = modelKey(stored.sha256, sessionOptions);
+    const key = modelKey(stored.sha256, use);
     const known = store.models().find((model) => model.key === key);
     if (known !== undefined && known.path === stored.path && isServable(known) && isMeasured(known.profile)) {
       return known;
     }
     const tell = (message: string): void => report({ type: 'step', step: 'profile', message });
     const work = async (): Promise<Model> => {
-      const model: Model = { ...stored, key, ...(await assess(stored, sessionOptions, tell, signal)) };
+      const model: Model = { ...stored, key, ...(await assess(stored, use, tell, signal)) };
       store.saveModel(model);
       return model;
     };
@@ -160,7 +177,7 @@ export class ModelLibrary implements ModelIntake {
 
   async #bringIn(
     declared: ManifestModel,
-    { folder, name }: { readonly folder: string; readonly name: string },
+    { folder, name }: Place,
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<StoredModel> {

@@ -18,6 +18,8 @@ export interface ArtefactKey {
   /** Whom it is for: `cpu`, or `any` that goes on optimising it. */
   readonly provider: 'cpu' | 'any';
   readonly sessionOptions: Readonly<Record<string, unknown>>;
+  /** Rows of a run that the way of loading was chosen for; absent: 1. */
+  readonly batchRows?: number;
   /** Raised when the way we prepare changes. */
   readonly format: 1;
 }
@@ -66,6 +68,7 @@ function runtimeVersion(): string {
 export function artefactKey(
   model: string,
   sessionOptions: Readonly<Record<string, unknown>> = {},
+  batchRows = 1,
   provider: ArtefactKey['provider'] = 'cpu',
 ): ArtefactKey {
   return {
@@ -74,6 +77,7 @@ export function artefactKey(
     processor: processorFeatures(),
     provider,
     sessionOptions,
+    ...(batchRows > 1 && { batchRows }),
     format: 1,
   };
 }
@@ -98,7 +102,7 @@ export function isCurrent(preparedPath: string): boolean {
   const folder = dirname(preparedPath);
   try {
     const { key, files } = JSON.parse(readFileSync(join(folder, ARTEFACT_FILE), 'utf8')) as ArtefactRecord;
-    const now = artefactKey(key.model, key.sessionOptions, key.provider);
+    const now = artefactKey(key.model, key.sessionOptions, key.batchRows, key.provider);
     return (
       JSON.stringify(now) === JSON.stringify(key) &&
       files.every((file) => isAsPublished(file, statSync(join(folder, file.path))))

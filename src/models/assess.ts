@@ -9,8 +9,15 @@ import { GpufaasError } from '../errors.ts';
 import type { LoadableModel } from '../workers/types.ts';
 import { artefactKey, MODEL_FILE, newStaging, publishArtefact, stagedBytes } from './artefact.ts';
 import { prepareModel } from './prepare.ts';
-import { measureLoaded, type Measurement, PROFILE_LIMIT_MS, type ProfileOptions, profileModel } from './profile.ts';
-import { largestDifference } from './sample-inputs.ts';
+import {
+  MAX_ROWS,
+  measureLoaded,
+  type Measurement,
+  PROFILE_LIMIT_MS,
+  type ProfileOptions,
+  profileModel,
+} from './profile.ts';
+import { largestDifference, repeatRows } from './sample-inputs.ts';
 import { type Trial, withTrial } from './trial.ts';
 import type { ModelProfile, StoredModel } from './types.ts';
 
@@ -21,6 +28,8 @@ export interface AssessOptions extends ProfileOptions {
   /** What the measurements are for: the CPU, or an emulated device, which the CPU stands in for. */
   readonly device: Device;
   readonly sessionOptions?: Readonly<Record<string, unknown>>;
+  /** Rows that requests are gathered to before a run (default 1): what the way of loading is chosen for. */
+  readonly batchRows?: number;
   /** The longest the preparation may take (default 60,000). */
   readonly prepareLimitMs?: number;
   readonly report?: (message: string) => void;
@@ -58,7 +67,8 @@ const WINS_SHARE = 0.8;
  * Prepares and measures a stored model. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`), TIMEOUT, CANCELLED; whatever it
  * throws, nothing of it is left.
  */
-export async function assessModel(stored: StoredModel, options: AssessOptions): Promise<Assessment> {
+export async function assessModel(stored: StoredModel, wanted: AssessOptions): Promise<Assessment> {
+  const options = { ...wanted, maxRows: wanted.maxRows ?? Math.max(MAX_ROWS, wanted.batchRows ?? 1) };
   const { report } = options;
   const device: Device = { ...options.device, kind: 'cpu' };
   const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
@@ -151,7 +161,7 @@ async function compare(
   device: Device,
   options: AssessOptions,
 ): Promise<Assessment> {
-  const { folder, sessionOptions = {} } = options;
+  const { folder, sessionOptions = {}, batchRows = 1 } = options;
   const limitMs = options.limitMs ?? PROFILE_LIMIT_MS;
   const startedMs = performance.now();
   const mapped = loadable(stored, 'mapped', join(staging, MODEL_FILE), true, sessionOptions);
@@ -173,12 +183,20 @@ async function compare(
       // An optimisation changed the answers beyond rounding: the original's are the right ones.
       return { profile: profileOf(await measureAlone(original, [mapped], 1)), preparedPath: null, mode: 'original' };
     }
+    // Rows beyond those that were measured would take longer than there is time for, or are not taken.
+    const rows = Math.min(batchRows, alone.runMsByRows?.length ?? 1);
     const prepack =
       hasRoom &&
-      (await isWorthPrepacking(trial, { mapped, prepacked }, alone.loadMs, sample, startedMs + limitMs * RACE_SHARE));
+      (await isWorthPrepacking(
+        trial,
+        { mapped, prepacked },
+        alone.loadMs,
+        repeatRows(sample.inputs, rows),
+        startedMs + limitMs * RACE_SHARE,
+      ));
     const measured = prepack ? await measureAlone(prepacked, [mapped, prepacked], 1) : alone;
     const mode = prepack ? 'prepacked' : 'mapped';
-    const key = artefactKey(stored.sha256, sessionOptions);
+    const key = artefactKey(stored.sha256, sessionOptions, batchRows);
     const preparedPath = await publishArtefact(folder, staging, { mode, original: stored.path, key });
     return { profile: profileOf(measured), preparedPath, mode };
   });
@@ -195,14 +213,15 @@ async function agrees(trial: Trial, original: LoadableModel, sample: Sample): Pr
 }
 
 /**
- * Prepacking makes a load slower and the runs of some models faster. It is worth it if runs that take turns are nearly
- * always faster with it, noticeably so, and soon repay the load.
+ * Prepacking makes a load slower and the runs of some models faster, above all those of several rows through large matrix
+ * products, whose weights are packed anew for each run otherwise. It is worth it if runs that take turns are nearly always
+ * faster with it, noticeably so, and soon repay the load.
  */
 async function isWorthPrepacking(
   trial: Trial,
   { mapped, prepacked }: { readonly mapped: LoadableModel; readonly prepacked: LoadableModel },
   mappedLoadMs: number,
-  { inputs }: Sample,
+  inputs: Sample['inputs'],
   deadlineMs: number,
 ): Promise<boolean> {
   const { loadMs } = await trial.load(prepacked);

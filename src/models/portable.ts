@@ -50,7 +50,7 @@ export async function preparePortable(
   options: OriginalOptions,
 ): Promise<Portable | null> {
   const { budgetBytes, signal, sessionOptions = {} } = options;
-  const known = await findArtefact(folder, artefactKey(stored.sha256, sessionOptions, 'any'));
+  const known = await findArtefact(folder, artefactKey(stored.sha256, sessionOptions, 1, 'any'));
   if (known !== null && isCurrent(known)) return { path: known, staging: null };
   const staging = await newStaging(folder);
   try {
@@ -100,7 +100,7 @@ export async function assessOnCard(
     return { profile: await profileOriginal(stored, device, options), portablePath: null };
   }
   if (portable.staging === null) return { profile, portablePath: portable.path };
-  const key = artefactKey(stored.sha256, options.sessionOptions ?? {}, 'any');
+  const key = artefactKey(stored.sha256, options.sessionOptions ?? {}, 1, 'any');
   const record = { mode: 'portable' as const, original: stored.path, key };
   return { profile, portablePath: await publishArtefact(folder, portable.staging, record) };
 }

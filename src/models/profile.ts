@@ -29,7 +29,8 @@ export interface Measurement extends ModelProfile {
 }
 
 export const PROFILE_LIMIT_MS = 10_000;
-const MAX_ROWS = 8;
+/** The largest batch that is measured where nobody asks for more. */
+export const MAX_ROWS = 8;
 const LEAST_RUNS = 3;
 const MOST_RUNS = 30;
 /** Time spent on the runs of one batch size. */

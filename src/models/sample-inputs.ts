@@ -25,6 +25,16 @@ export function sampleInputs(inputs: readonly TensorSpec[], rows: number, freeSi
   });
 }
 
+/** Inputs of one row as inputs of so many equal rows. */
+export function repeatRows(inputs: readonly Tensor[], rows: number): Tensor[] {
+  if (rows === 1) return [...inputs];
+  return inputs.map((input) => {
+    const data = new Uint8Array(rows * input.data.byteLength);
+    for (let row = 0; row < rows; row++) data.set(input.data, row * input.data.byteLength);
+    return { ...input, shape: [rows, ...input.shape.slice(1)], data };
+  });
+}
+
 /** Floats in [0, 1); whole numbers 0 and 1, which any table of indices has; strings of one letter. */
 function values(datatype: Datatype, count: number, random: Random): Uint8Array {
   switch (datatype) {

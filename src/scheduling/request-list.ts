@@ -36,6 +36,10 @@ export class RequestList<T extends Ordered> {
     return this.#heads[0]?.item;
   }
 
+  last(): T | undefined {
+    return this.#tails[0]?.item;
+  }
+
   /** Puts the item at its place and returns the node to remember. */
   insert(item: T): ListNode<T> {
     const levels = levelsOf(item.id);

@@ -29,6 +29,8 @@ export class ModelState {
   removed = false;
   /** locality: its head must not be overtaken by requests that arrived after this. */
   overtakeEndMs = 0;
+  /** locality: runs since the last batch as large as it could be. */
+  runsApart = 0;
   /** The state of the machine (`Pool.capacityVersion`) for which it was last found to fit somewhere. */
   fitsVersion = -1;
   /** Waiting in the global queue, earliest first. */

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { CELL, CHANNELS, overlap, readGrid, toPicture, USUAL_SIZE } from './boxes.ts';
 
-const GRID = 12;
+const GRID = 16;
 
 /** A grid that says nothing, but for what is put into some cells: score, x, y, width, height, then a logit for each class. */
 function gridWith(...objects: { column: number; row: number; channels: readonly number[] }[]): Float32Array {
@@ -29,8 +29,8 @@ test('a cell gives a box around its middle, of the usual size times what it says
 
 test('an object that two cells see is given once, by the surer one', () => {
   const cells = gridWith(
-    { column: 3, row: 5, channels: [1, 3, 0, 0, 0, 5, 0, 0, 0] },
-    { column: 4, row: 5, channels: [3, -3, 0, 0, 0, 5, 0, 0, 0] },
+    { column: 3, row: 5, channels: [1, 0.45, 0, 0, 0, 5, 0, 0, 0] },
+    { column: 4, row: 5, channels: [3, -0.45, 0, 0, 0, 5, 0, 0, 0] },
     { column: 9, row: 9, channels: [2, 0, 0, 0, 0, 0, 5, 0, 0] },
   );
   const found = readGrid(cells, GRID, GRID);

@@ -6,7 +6,7 @@ export const CLASSES = ['circle', 'square', 'triangle', 'star'] as const;
 /** Pixels of the model's input to a cell. */
 export const CELL = 8;
 
-/** Channels of a cell: is there an object; its middle within the cell; its size as logarithms; its class. */
+/** Channels of a cell: is there an object; how far its middle is from the cell's, in cells; its size as logarithms; its class. */
 export const CHANNELS = 5 + CLASSES.length;
 
 /** The size that counts as 0 in the size channels, in pixels of the model's input. */
@@ -28,8 +28,8 @@ export function readGrid(cells: Float32Array, columns: number, rows: number, lea
     const score = sigmoid(at(0));
     if (score < leastScore) continue;
     const [width, height] = [USUAL_SIZE * Math.exp(clamp(at(3))), USUAL_SIZE * Math.exp(clamp(at(4)))];
-    const x = ((cell % columns) + sigmoid(at(1))) * CELL;
-    const y = (Math.floor(cell / columns) + sigmoid(at(2))) * CELL;
+    const x = ((cell % columns) + 0.5 + clamp(at(1))) * CELL;
+    const y = (Math.floor(cell / columns) + 0.5 + clamp(at(2))) * CELL;
     const chances = CLASSES.map((_, i) => at(5 + i));
     const label = CLASSES[chances.indexOf(Math.max(...chances))]!;
     found.push({ label, score, box: [x - width / 2, y - height / 2, width, height] });
@@ -71,8 +71,9 @@ function sigmoid(logit: number): number {
   return 1 / (1 + Math.exp(-logit));
 }
 
-function clamp(logarithm: number): number {
-  return Math.min(3, Math.max(-3, logarithm));
+/** No answer of the network makes a box of no or of endless size. */
+function clamp(answer: number): number {
+  return Math.min(3, Math.max(-3, answer));
 }
 
 function within(value: number, size: number): number {

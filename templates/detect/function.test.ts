@@ -10,7 +10,7 @@ const options = { skip: testing === null ? 'gpufaas is not installed here' : fal
 
 const sample = (name: string): Buffer => readFileSync(new URL(`./samples/${name}`, import.meta.url));
 
-const TABLE = ['circle', 'square', 'square', 'star', 'triangle'];
+const TABLE = ['circle', 'circle', 'square', 'star', 'triangle'];
 
 interface Answer {
   readonly width: number;

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { findDigit, SIZE } from './digit.ts';
-import type { Picture } from './digit.ts';
+import type { Picture } from './paper.ts';
 
 type Colour = readonly [number, number, number, number];
 
@@ -47,6 +47,20 @@ test('paper, ink and place make no difference', () => {
   ]) {
     assert.deepEqual(findDigit(picture), expected);
   }
+});
+
+test('light from one side makes no difference, nor does a digit that reaches the edge', () => {
+  const lit = sheet(WHITE, BLACK);
+  for (let pixel = 0; pixel < 120 * 100; pixel++) {
+    const shade = 1 - (0.35 * (pixel % 120)) / 120 - (0.15 * Math.floor(pixel / 120)) / 100;
+    for (let channel = 0; channel < 3; channel++) lit.rgba[pixel * 4 + channel]! *= shade;
+  }
+  const expected = findDigit(sheet(WHITE, BLACK))!;
+  const [found, atEdge] = [findDigit(lit)!, findDigit(sheet(WHITE, BLACK, 0))!];
+  expected.forEach((ink, i) => {
+    assert.ok(Math.abs(found[i]! - ink) < 0.15, `pixel ${i}: ${found[i]} instead of ${ink}`);
+    assert.ok(Math.abs(atEdge[i]! - ink) < 0.15, `pixel ${i}: ${atEdge[i]} instead of ${ink}`);
+  });
 });
 
 test('specks of dirt are left out', () => {

@@ -1,12 +1,8 @@
 // Finds the one digit in a picture and makes of it what the model reads: 28 x 28, ink 1 on 0, as large as fits, centred.
 // Knows nothing of files: pixels in, numbers out. Dark on light or light on dark, any colour, any place, any size.
 
-/** A picture as rows of red, green, blue, alpha. */
-export interface Picture {
-  readonly width: number;
-  readonly height: number;
-  readonly rgba: Uint8Array;
-}
+import { distanceFromPaper } from './paper.ts';
+import type { Picture } from './paper.ts';
 
 /** Width and height of the model's input. */
 export const SIZE = 28;
@@ -20,50 +16,11 @@ const LEAST_PIECE = 0.04;
 
 /** The model's input for a picture, or null if the picture shows nothing but background. */
 export function findDigit(picture: Picture): Float32Array | null {
-  const ink = inkOf(picture);
+  const ink = distanceFromPaper(picture);
   const threshold = otsu(ink);
   if (threshold === null) return null;
   const box = boxOfPieces(ink, picture.width, picture.height, threshold);
   return box && scaled(ink, picture.width, picture.height, box, threshold);
-}
-
-/** How far each pixel is from the background, 0 to 255. */
-function inkOf(picture: Picture): Uint8Array {
-  const { width, height, rgba } = picture;
-  const alpha = inkOfAlpha(picture);
-  if (alpha !== null) return alpha;
-  const border = borderOf(width, height);
-  const background = [0, 1, 2].map((channel) => median(border.map((pixel) => rgba[pixel * 4 + channel]!)));
-  const ink = new Uint8Array(width * height);
-  for (let i = 0; i < ink.length; i++) {
-    const opaque = rgba[i * 4 + 3]! / 255;
-    let distance = 0;
-    for (let channel = 0; channel < 3; channel++) {
-      distance = Math.max(distance, Math.abs(rgba[i * 4 + channel]! - background[channel]!));
-    }
-    ink[i] = distance * opaque;
-  }
-  return ink;
-}
-
-/** On a transparent background the digit is what is opaque; null if the picture has no such background. */
-function inkOfAlpha({ width, height, rgba }: Picture): Uint8Array | null {
-  const border = borderOf(width, height);
-  const clear = border.filter((pixel) => rgba[pixel * 4 + 3]! < 128).length;
-  if (clear < border.length / 2) return null;
-  return Uint8Array.from({ length: width * height }, (_, i) => rgba[i * 4 + 3]!);
-}
-
-/** The pixels along the four sides. */
-function borderOf(width: number, height: number): number[] {
-  const pixels: number[] = [];
-  for (let x = 0; x < width; x++) pixels.push(x, (height - 1) * width + x);
-  for (let y = 1; y < height - 1; y++) pixels.push(y * width, y * width + width - 1);
-  return pixels;
-}
-
-function median(values: number[]): number {
-  return values.sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 /** The ink that best parts background from digit (Otsu's method), or null if there are no two sides. */

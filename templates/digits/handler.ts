@@ -7,7 +7,7 @@ import { decodePicture } from './image.ts';
 
 export default defineHandler<'classifier'>(async (request, { models }) => {
   const picture = await decodePicture(request.bytes());
-  if (picture === null) throw new HttpError(400, 'The body is no picture. Send a PNG or JPEG file.');
+  if (typeof picture === 'string') throw new HttpError(400, picture);
 
   const input = findDigit(picture);
   if (input === null) throw new HttpError(400, 'The picture is empty. Send one that shows a digit.');

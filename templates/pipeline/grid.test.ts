@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { CELL, CHANNELS, readGrid, USUAL_SIZE } from './grid.ts';
 import { inkOf, piecesOf } from './ink.ts';
-import type { Picture } from './ink.ts';
+import type { Picture } from './paper.ts';
 import { cutDigit, DIGIT_SIZE, fitLine, LINE_HEIGHT } from './line.ts';
 
 /** Dark bars, 12 wide and 60 high, on a light sheet. */

@@ -11,7 +11,7 @@ const CLASSES = 10;
 
 export default defineHandler<'finder' | 'reader'>(async (request, { models, log }) => {
   const picture = await decodePicture(request.bytes());
-  if (picture === null) throw new HttpError(400, 'The body is no picture. Send a PNG or JPEG file.');
+  if (typeof picture === 'string') throw new HttpError(400, picture);
   const ink = inkOf(picture);
   if (ink === null) throw new HttpError(400, 'The picture is empty. Send one that shows a line of digits.');
   const line = fitLine(ink);

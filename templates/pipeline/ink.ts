@@ -1,11 +1,7 @@
 // Where there is ink in a picture, and which ink hangs together. Dark on light or light on dark, any colour.
 
-/** A picture as rows of red, green, blue, alpha. */
-export interface Picture {
-  readonly width: number;
-  readonly height: number;
-  readonly rgba: Uint8Array;
-}
+import { distanceFromPaper } from './paper.ts';
+import type { Picture } from './paper.ts';
 
 /** Ink from 0 (background) to 1 (the middle of a stroke). */
 export interface Ink {
@@ -34,7 +30,7 @@ const LEAST_CONTRAST = 20;
 /** The ink of a picture, or null if it shows nothing but background. */
 export function inkOf(picture: Picture): Ink | null {
   const { width, height } = picture;
-  const distance = distanceFromBackground(picture);
+  const distance = distanceFromPaper(picture);
   const threshold = otsu(distance);
   if (threshold === null) return null;
   let [sum, count] = [0, 0];
@@ -51,28 +47,6 @@ export function inkOf(picture: Picture): Ink | null {
   const data = new Float32Array(distance.length);
   for (let i = 0; i < data.length; i++) data[i] = levels[distance[i]!]!;
   return { width, height, data };
-}
-
-function distanceFromBackground({ width, height, rgba }: Picture): Uint8Array {
-  const border: number[] = [];
-  for (let x = 0; x < width; x++) border.push(x, (height - 1) * width + x);
-  for (let y = 1; y < height - 1; y++) border.push(y * width, y * width + width - 1);
-  // On a transparent background the ink is what is opaque.
-  const clear = border.filter((pixel) => rgba[pixel * 4 + 3]! < 128).length;
-  if (clear >= border.length / 2) return new Uint8Array(width * height).map((_, i) => rgba[i * 4 + 3]!);
-  const [red, green, blue] = [0, 1, 2].map((channel) => {
-    return Uint8Array.from(border, (pixel) => rgba[pixel * 4 + channel]!).sort()[border.length >> 1]!;
-  }) as [number, number, number];
-  const distance = new Uint8Array(width * height);
-  for (let i = 0; i < distance.length; i++) {
-    const across = Math.max(
-      Math.abs(rgba[i * 4]! - red),
-      Math.abs(rgba[i * 4 + 1]! - green),
-      Math.abs(rgba[i * 4 + 2]! - blue),
-    );
-    distance[i] = (across * rgba[i * 4 + 3]!) / 255;
-  }
-  return distance;
 }
 
 /** The value that best parts background from ink (Otsu's method), or null if there are no two sides. */

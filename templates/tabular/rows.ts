@@ -17,20 +17,23 @@ export function parseRows(body: string, contentType = ''): Float32Array {
     });
     const unknown = Object.keys(row).find((name) => !COLUMNS.some((column) => column === name));
     if (unknown !== undefined) {
-      throw new RowError(
-        `Row ${i + 1} has a column ${JSON.stringify(unknown)}, which is none of: ${COLUMNS.join(', ')}.`,
-      );
+      throw new RowError(`Row ${i + 1} has a column ${JSON.stringify(unknown)}, which is none of: ${NAMES}.`);
     }
   });
   return numbers;
 }
 
+const NAMES = COLUMNS.join(', ');
+
 type Row = Readonly<Record<string, unknown>>;
 
 function readNumber(value: unknown, row: string, column: string): number {
-  if (value === undefined || value === '') throw new RowError(`${row} lacks ${column}.`);
+  if (value === undefined || value === null || (typeof value === 'string' && value.trim() === '')) {
+    throw new RowError(`${row} lacks ${column}; each row needs ${NAMES}.`);
+  }
   const number = typeof value === 'string' ? Number(value) : value;
-  if (typeof number === 'number' && Number.isFinite(number)) return number;
+  // What the model reads are 32-bit numbers: larger ones would be infinite to it.
+  if (typeof number === 'number' && Number.isFinite(Math.fround(number))) return number;
   throw new RowError(`${row} has ${JSON.stringify(value)} as ${column}, which is no number.`);
 }
 
@@ -50,11 +53,17 @@ function isRow(value: unknown): value is Row {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** Numbers and names need no quotes in CSV, but spreadsheets may write them; a byte order mark too. */
 function parseCsv(body: string): Row[] {
   const [head = '', ...lines] = body.split(/\r?\n/u).filter((line) => line.trim() !== '');
-  const names = head.split(',').map((name) => name.trim());
+  const cellsOf = (line: string): string[] => line.split(',').map((cell) => cell.trim().replace(/^"(.*)"$/u, '$1'));
+  const names = cellsOf(head.replace(/^\uFEFF/u, ''));
+  const missing = COLUMNS.find((column) => !names.includes(column));
+  if (head !== '' && missing !== undefined) {
+    throw new RowError(`The first line does not name ${missing}. It has to name, parted by commas: ${NAMES}.`);
+  }
   return lines.map((line, i) => {
-    const cells = line.split(',').map((cell) => cell.trim());
+    const cells = cellsOf(line);
     if (cells.length !== names.length) {
       throw new RowError(`Row ${i + 1} has ${cells.length} cells, the first line names ${names.length}.`);
     }

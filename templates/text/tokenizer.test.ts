@@ -21,8 +21,13 @@ test('the input has length 1 however long the text is', () => {
   }
 });
 
-test('a text without letters has no input', () => {
-  for (const text of ['', ' ', '123 + 4', '!?']) assert.equal(countRuns(text), null);
+test('of a long text the first pages count', () => {
+  const page = 'de fiets staat in de straat '.repeat(500);
+  assert.deepEqual(countRuns(`${page} and a bicycle`), countRuns(page));
+});
+
+test('a text without Latin letters has no input', () => {
+  for (const text of ['', ' ', '123 + 4', '!?', '🎉🎉', 'Как дела?']) assert.equal(countRuns(text), null);
 });
 
 test('different words have different inputs', () => {

@@ -5,11 +5,16 @@
 export const BUCKETS = 4096;
 
 const LONGEST_RUN = 4;
+// A page of text: its language shows, and the rest would only take time.
+const MOST_CHARACTERS = 10_000;
 
-/** The model's input for a text: counts of runs of 1 to 4 letters, scaled to length 1; null if it holds no letters. */
+/**
+ * The model's input for a text: counts of runs of 1 to 4 letters on its first pages, scaled to length 1; null if it holds no
+ * Latin letters.
+ */
 export function countRuns(text: string): Float32Array | null {
   const counts = new Float32Array(BUCKETS);
-  for (const word of wordsOf(text)) {
+  for (const word of wordsOf(text.slice(0, MOST_CHARACTERS))) {
     // The edges of words say much: -ção, -ung, ij-.
     const letters = Array.from(`_${word}_`);
     for (let start = 0; start < letters.length; start++) {
@@ -28,13 +33,13 @@ export function countRuns(text: string): Float32Array | null {
   return counts.map((count) => count / Math.sqrt(squares));
 }
 
-/** The words of a text: letters and marks only, in lower case and composed form. */
+/** The words of a text: Latin letters and marks only, in lower case and composed form. */
 export function wordsOf(text: string): string[] {
   return (
     text
       .normalize('NFC')
       .toLowerCase()
-      .match(/[\p{L}\p{M}]+/gu) ?? []
+      .match(/[\p{Script=Latin}\p{M}]+/gu) ?? []
   );
 }
 

@@ -54,14 +54,14 @@ async function run(order: DaemonOrder): Promise<void> {
     port: 0,
     maxQueuedRequests: QUEUE_REQUESTS,
     ...(order.speed === 1 ? {} : { clock: scaledClock(order.speed) }),
-    assess: async (stored, sessionOptions, report, signal) => {
+    assess: async (stored, { sessionOptions = {} }, report, signal) => {
       const known = order.profiles[stored.sha256];
       if (known !== undefined) return { profile: known, preparedPath: null };
       report('Measuring the model, loaded the ordinary way');
       const device = order.devices[0];
       if (device === undefined) throw new GpufaasError('NO_DEVICE', 'There is no device to measure a model on.');
       const { inputs, outputs, path } = stored;
-      const model = { id: stored.sha256, path, prepared: false, sessionOptions: sessionOptions ?? {}, inputs, outputs };
+      const model = { id: stored.sha256, path, prepared: false, sessionOptions, inputs, outputs };
       const measured = await profileModel(model, device, { budgetBytes: device.memoryBytes, signal });
       const { loadMs, runMs, memoryBytes } = measured;
       const profile = { loadMs, runMs, memoryBytes, device: measured.device };

@@ -1,13 +1,13 @@
-// Trains the model of this template and writes model/shapes.onnx, first classes, then places:
-//   node train.ts --steps 1800 --seed 1 --place 2 && node train.ts --resume --steps 1200 --seed 2 --place 4
-// Needs the gpufaas repository around it; about 15 minutes on two free cores.
+// Trains the model of this template and writes model/shapes.onnx: node train.ts
+// Needs the gpufaas repository around it; about 25 minutes. `--minutes 4` stops after that time and keeps a checkpoint beside
+// this file; called again it goes on from there, to the same model as without a pause.
 
 import { once } from 'node:events';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
 
-import { createNetwork, exportNetwork, importParameters } from '../../../scripts/training/network.ts';
+import { createNetwork, exportNetwork } from '../../../scripts/training/network.ts';
 import type { Layer } from '../../../scripts/training/network.ts';
 import { scheduledRate, Trainer } from '../../../scripts/training/trainer.ts';
 import type { Batch } from '../../../scripts/training/trainer.ts';
@@ -16,68 +16,86 @@ import { CELL, CHANNELS, CLASSES } from '../boxes.ts';
 import { SIZE } from '../picture.ts';
 
 const { values } = parseArgs({
-  options: {
-    steps: { type: 'string', default: '1800' },
-    seed: { type: 'string', default: '1' },
-    place: { type: 'string', default: '4' },
-    resume: { type: 'boolean', default: false },
-  },
+  options: { seed: { type: 'string', default: '1' }, minutes: { type: 'string', default: 'Infinity' } },
 });
-const steps = Number(values.steps);
 const seed = Number(values.seed);
 
+/** First what there is, then where exactly: a fresh optimiser each, and scenes that no earlier step saw. */
+const PHASES = [
+  { steps: 9000, peakRate: 2.5e-3, placeWeight: 4 },
+  { steps: 2600, peakRate: 1e-3, placeWeight: 24 },
+] as const;
+const WEIGHT_DECAY = 0.01;
+
 const MODEL = new URL('../model/shapes.onnx', import.meta.url);
+const checkpointOf = (phase: number): URL => new URL(`./checkpoint-${phase}.bin`, import.meta.url);
 const BATCH = 16;
 const GRID = SIZE / CELL;
 
+// The last layers see 99 pixels around each cell: more than the largest object.
 const LAYERS: readonly Layer[] = [
-  { kind: 'conv', from: 3, to: 12, size: 3 },
+  { kind: 'conv', from: 3, to: 16, size: 3, stride: 2 },
   { kind: 'relu' },
+  { kind: 'conv', from: 16, to: 28, size: 3, stride: 2 },
+  { kind: 'relu' },
+  { kind: 'conv', from: 28, to: 40, size: 3 },
   { kind: 'pool' },
-  { kind: 'conv', from: 12, to: 24, size: 3 },
   { kind: 'relu' },
-  { kind: 'pool' },
-  { kind: 'conv', from: 24, to: 32, size: 3 },
+  { kind: 'conv', from: 40, to: 64, size: 3 },
   { kind: 'relu' },
-  { kind: 'pool' },
-  { kind: 'conv', from: 32, to: 48, size: 3 },
+  { kind: 'conv', from: 64, to: 64, size: 3, dilation: 2 },
   { kind: 'relu' },
-  { kind: 'conv', from: 48, to: 48, size: 3 },
+  { kind: 'conv', from: 64, to: 64, size: 3, dilation: 2 },
   { kind: 'relu' },
-  { kind: 'conv', from: 48, to: 48, size: 3 },
-  { kind: 'relu' },
-  { kind: 'conv', from: 48, to: CHANNELS, size: 1 },
+  { kind: 'conv', from: 64, to: CHANNELS, size: 1 },
 ];
 
-const random = seededRandom(seed);
-const network = createNetwork(LAYERS, [3, SIZE, SIZE], [CHANNELS, GRID, GRID], random);
+const network = createNetwork(LAYERS, [3, SIZE, SIZE], [CHANNELS, GRID, GRID], seededRandom(seed));
 // Most cells are empty: start from there.
 network.parameters.at(-1)!.data[0] = -3;
-if (values.resume) importParameters(network, readFileSync(MODEL));
-const trainer = await Trainer.create(network, { kind: 'mixed', linear: [3, 4] }, 2);
 const started = performance.now();
-// While one batch is trained on, the next is drawn.
-const worker = new Worker(new URL('./draw-worker.ts', import.meta.url), {
-  workerData: { seed, rows: BATCH, placeWeight: Number(values.place) },
-});
-let next = once(worker, 'message');
-worker.postMessage('next');
-let recent = 0;
-for (let step = 0; step < steps; step++) {
-  const batch = (await next)[0] as Batch;
-  next = once(worker, 'message');
-  worker.postMessage('next');
-  recent += await trainer.step(batch, scheduledRate(3e-3, step / steps), 0.01);
-  if ((step + 1) % 100 === 0) {
-    const seconds = Math.round((performance.now() - started) / 1000);
-    console.log(`step ${step + 1} of ${steps}, loss ${(recent / 100).toFixed(3)}, ${seconds} s`);
-    recent = 0;
-  }
-}
+const minutes = (): number => (performance.now() - started) / 60_000;
+const worker = new Worker(new URL('./draw-worker.ts', import.meta.url), { workerData: { seed, rows: BATCH } });
+const begun = PHASES.findLastIndex((_, phase) => existsSync(checkpointOf(phase)));
+let isDone = true;
+for (let phase = Math.max(0, begun); isDone && phase < PHASES.length; phase++) isDone = await train(phase);
 await worker.terminate();
-await trainer.release();
-const command = `train.ts --steps ${steps} --seed ${seed} --place ${values.place}${values.resume ? ' --resume' : ''}`;
-const metadata = { classes: CLASSES.join(' '), training: command };
-const model = exportNetwork(network, { input: 'picture', output: 'cells', activation: 'none', metadata });
-writeFileSync(MODEL, model);
-console.log(`model/shapes.onnx: ${model.length} bytes`);
+if (isDone) {
+  const metadata = { classes: CLASSES.join(' '), training: `train.ts --seed ${seed}` };
+  const model = exportNetwork(network, { input: 'picture', output: 'cells', activation: 'none', metadata });
+  writeFileSync(MODEL, model);
+  PHASES.forEach((_, phase) => rmSync(checkpointOf(phase), { force: true }));
+  console.log(`model/shapes.onnx: ${model.length} bytes`);
+} else {
+  console.log('paused; call it again to go on');
+}
+
+/** Trains from the phase's checkpoint, if there is one, to its end; false if the time was up before. */
+async function train(phase: number): Promise<boolean> {
+  const { steps, peakRate, placeWeight } = PHASES[phase]!;
+  const trainer = await Trainer.create(network, { kind: 'mixed', linear: [1, 2, 3, 4] });
+  if (existsSync(checkpointOf(phase))) trainer.restore(readFileSync(checkpointOf(phase)));
+  const before = PHASES.slice(0, phase).reduce((sum, earlier) => sum + earlier.steps, 0);
+  // While one batch is trained on, the next is drawn.
+  const draw = (step: number): Promise<unknown[]> => {
+    const drawn = once(worker, 'message');
+    worker.postMessage({ step: before + step, placeWeight });
+    return drawn;
+  };
+  let next = draw(trainer.steps);
+  let [recent, counted] = [0, 0];
+  while (trainer.steps < steps && minutes() < Number(values.minutes)) {
+    const batch = (await next)[0] as Batch;
+    next = draw(trainer.steps + 1);
+    recent += await trainer.step(batch, scheduledRate(peakRate, trainer.steps / steps), WEIGHT_DECAY);
+    counted++;
+    if (trainer.steps % 100 !== 0) continue;
+    const done = `phase ${phase + 1}, step ${trainer.steps} of ${steps}, ${minutes().toFixed(1)} min`;
+    console.log(`${done}, loss ${(recent / counted).toFixed(3)}`);
+    [recent, counted] = [0, 0];
+  }
+  await next;
+  writeFileSync(checkpointOf(phase), trainer.checkpoint());
+  await trainer.release();
+  return trainer.steps === steps;
+}

@@ -17,7 +17,7 @@ for (const { label, family, font, look, png } of await heldOutDigitImages(Number
   const tally = families.get(family) ?? { right: 0, all: 0, wrong: [] };
   families.set(family, tally);
   const picture = await decodePicture(png);
-  const input = picture && findDigit(picture);
+  const input = typeof picture === 'string' ? null : findDigit(picture);
   const answer = input === null ? 'nothing' : await read(input);
   tally.all++;
   if (answer === label) tally.right++;

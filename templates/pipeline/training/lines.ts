@@ -6,7 +6,8 @@ import type { Shape } from '../../../scripts/training/shapes.ts';
 import { randomInteger, randomNormal } from '../../../src/random.ts';
 import type { Random } from '../../../src/random.ts';
 import { penned, penWidth, soil } from '../../digits/training/data.ts';
-import type { Box, Picture } from '../ink.ts';
+import type { Box } from '../ink.ts';
+import type { Picture } from '../paper.ts';
 
 /** A picture of a line and what stands in it, from left to right. */
 export interface DrawnLine {

@@ -31,7 +31,7 @@ describe('the portable form of a model', { timeout: 60_000 }, () => {
     await dropPortable(portable!);
     expect(readdirSync(place)).toHaveLength(1);
     expect(profile.loadMs).toBeGreaterThan(0);
-    expect(await findArtefact(place, artefactKey(stored.sha256, {}, 'any'))).toBe(portablePath);
+    expect(await findArtefact(place, artefactKey(stored.sha256, {}, 1, 'any'))).toBe(portablePath);
     expect(await findArtefact(place, artefactKey(stored.sha256))).toBeNull();
     expect([isCurrent(portablePath!), isArtefact(portablePath!), isArtefact(stored.path)]).toEqual([true, true, false]);
     expect(statSync(portablePath!).size).toBeLessThan(stored.bytes / 20);

@@ -1,6 +1,7 @@
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
+import { seededRandom } from '../../../src/random.ts';
 import type { TestedFunction } from '../../../src/testing.ts';
 import { startTemplate, templateFile } from '../../helpers/templates.ts';
 import { heldOutDigitImages } from '../../helpers/digit-images.ts';
@@ -64,6 +65,32 @@ describe('the template digits', () => {
     expect((await read(await wide.png().toBuffer())).label).toBe(7);
   });
 
+  it('reads a digit on paper that is lit from one side, and a photograph that was taken on end', async () => {
+    const { data, info } = await sharp(templateFile('digits', 'samples/three.png'))
+      .resize(600)
+      .removeAlpha()
+      .raw()
+      .toBuffer({ resolveWithObject: true });
+    const { width, height, channels } = info;
+    const random = seededRandom(4);
+    data.forEach((value, i) => {
+      const x = Math.floor(i / channels) % width;
+      data[i] = Math.min(255, Math.max(0, value * (1 - (0.4 * x) / width) + (random() - 0.5) * 30));
+    });
+    const photo = sharp(data, { raw: { width, height, channels } }).jpeg({ quality: 60 });
+    expect((await read(await photo.toBuffer())).label).toBe(3);
+    const onEnd = sharp(await photo.clone().toBuffer())
+      .rotate(-90)
+      .withMetadata({ orientation: 6 });
+    expect((await read(await onEnd.jpeg().toBuffer())).label).toBe(3);
+  });
+
+  it('says how large a picture may be', async () => {
+    const svg = '<svg xmlns="http://www.w3.org/2000/svg" width="20000" height="6000"/>';
+    const answer = await digits.call(Buffer.from(svg));
+    expect([answer.status, answer.text()]).toEqual([400, expect.stringMatching(/20000 x 6000.*at most 100 million/u)]);
+  });
+
   it.each([
     ['a text', Buffer.from('seven')],
     ['nothing', Buffer.alloc(0)],
@@ -71,7 +98,7 @@ describe('the template digits', () => {
   ])('answers 400 to %s', async (_, body) => {
     const answer = await digits.call(body);
     expect(answer.status).toBe(400);
-    expect(answer.text()).toMatch(/no picture/u);
+    expect(answer.text()).toMatch(/no picture|damaged/u);
   });
 
   it('answers 400 to an empty sheet', async () => {

@@ -56,9 +56,11 @@ describe('the template text', () => {
   it('answers 400 to what holds no sentence', async () => {
     const number = await text.call('42');
     expect(number.status).toBe(400);
-    expect(number.text()).toMatch(/no letters/u);
+    expect(number.text()).toMatch(/no Latin letters/u);
     const odd = await text.call({ json: { sentences: 'one' } });
     expect(odd.status).toBe(400);
-    expect(odd.text()).toMatch(/Send text/u);
+    expect(odd.text()).toMatch(/Send a sentence/u);
+    const emoji = await text.call({ json: { sentences: ['one two three', '🎉'] } });
+    expect([emoji.status, emoji.text()]).toEqual([400, expect.stringMatching(/no Latin letters in sentence 2/u)]);
   });
 });

@@ -152,6 +152,52 @@ describe('locality with batching', () => {
     }
   });
 
+  it('takes as many as pay, where a few do not', () => {
+    const packed = {
+      ...batched,
+      batching: { maxSize: 8, maxDelayMs: 0, runMsByRows: [100, 330, 330, 330, 330, 340, 350, 360] },
+    };
+    for (const [waiting, sizes] of [
+      [3, [1, 1, 1]],
+      [6, [6]],
+      [9, [8, 1]],
+    ] as const) {
+      const machine = machineOf([device(0)], [packed]);
+      for (let id = 0; id < waiting; id++) machine.submitAt(id, { id, model: 'a', bytes: 1 });
+      machine.run();
+      const runs = machine.lines.filter((line) => line.kind === 'run');
+      expect(runs.map((line) => line.requests.length)).toEqual(sizes);
+    }
+  });
+
+  it('tries a batch now and then where it seems to gain nothing', () => {
+    const linear = { ...batched, batching: { maxSize: 4, maxDelayMs: 0, runMsByRows: [100, 200, 300, 400] } };
+    const machine = machineOf([device(0)], [linear]);
+    for (let id = 0; id < 420; id++) machine.submitAt(id, { id, model: 'a', bytes: 1 });
+    machine.run();
+    const sizes = machine.lines.filter((line) => line.kind === 'run').map((line) => line.requests.length);
+    expect(sizes.filter((size) => size === 4)).toHaveLength(2);
+    expect(sizes.filter((size) => size !== 4).every((size) => size === 1)).toBe(true);
+  });
+
+  it('makes nobody wait for companions that would gain nothing, or less than the wait costs, or that are late', () => {
+    const linear = { ...batched, batching: { maxSize: 4, maxDelayMs: 500, runMsByRows: [100, 200, 300, 400] } };
+    const late = { ...batched, batching: { maxSize: 4, maxDelayMs: 5000, runMsByRows: [100, 110, 120, 130] } };
+    // A companion saves 50 ms, and the device would stand idle for 110 until it comes.
+    const little = { ...batched, batching: { maxSize: 4, maxDelayMs: 500, runMsByRows: [100, 150, 200, 250] } };
+    for (const [spec, mostWaitMs] of [
+      [linear, 0],
+      [little, 0],
+      [late, 1000],
+    ] as const) {
+      const machine = machineOf([device(0)], [spec]);
+      for (let id = 0; id < 400; id++) machine.submitAt(2000 + id * 110, { id, model: 'a', bytes: 1 });
+      machine.run();
+      const last = machine.outcomes.get(399)!;
+      expect(last.startMs! - (2000 + 399 * 110)).toBeLessThanOrEqual(mostWaitMs);
+    }
+  });
+
   it('makes nobody wait for companions on an idle machine', () => {
     const machine = machineOf([device(0)], [batched]);
     machine.submitAt(0, { id: 0, model: 'a', bytes: 1 });
@@ -189,6 +235,9 @@ describe('the bound of locality on being overtaken', () => {
               for (const request of requests) {
                 for (const other of pool.requests.values()) {
                   if (other.state !== 'waiting' || requests.includes(other)) continue;
+                  // Suspended for what only a load could serve while memory of a device is lent.
+                  const isLent = pool.devices.some((device) => device.present && device.reservedBytes > 0);
+                  if (isLent && other.model.copies.size === 0) continue;
                   const laterMs = request.arrivedAtMs - other.arrivedAtMs;
                   expect(laterMs).toBeLessThanOrEqual(overtakeLimitMs(other.model, tight));
                 }

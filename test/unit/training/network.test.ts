@@ -53,6 +53,40 @@ describe('the gradients of a network', () => {
     }
   });
 
+  it('are right for strides and spread taps too', async () => {
+    const random = seededRandom(2);
+    const layers: Layer[] = [
+      { kind: 'conv', from: 2, to: 3, size: 3, stride: 2 },
+      { kind: 'conv', from: 3, to: 4, size: 3, stride: 2 },
+      { kind: 'conv', from: 4, to: 3, size: 3, dilation: 2 },
+      { kind: 'conv', from: 3, to: 3, size: 1 },
+      { kind: 'flatten' },
+      { kind: 'dense', from: 24, to: 5 },
+    ];
+    const network = createNetwork(layers, [2, 8, 16], [5], random);
+    const x = Float32Array.from({ length: 3 * 256 }, () => random() - 0.5);
+    const run = await gradientsOf(
+      network,
+      { kind: 'softmax' },
+      {
+        x: new Tensor('float32', x, [3, 2, 8, 16]),
+        target: new Tensor('float32', oneHot([0, 2, 4], 5), [3, 5]),
+      },
+    );
+    const exact = await run();
+    for (const { name, data } of network.parameters) {
+      for (const at of [0, randomInteger(random, data.length), data.length - 1]) {
+        const value = data[at]!;
+        data[at] = value + 1e-2;
+        const above = (await run()).loss![0]!;
+        data[at] = value - 1e-2;
+        const below = (await run()).loss![0]!;
+        data[at] = value;
+        expect(Math.abs((above - below) / 2e-2 - exact[`d.${name}`]![at]!)).toBeLessThan(1e-3);
+      }
+    }
+  });
+
   it('of a mixed loss are p - target for logits and y - target for numbers, each by its weight', async () => {
     const network = createNetwork([{ kind: 'conv', from: 1, to: 2, size: 1 }], [1, 1, 1], [2, 1, 1], seededRandom(1));
     network.parameters[0]!.data.set([2, 3]);
@@ -99,5 +133,20 @@ describe('Trainer', () => {
     const chances = p!.data as Float32Array;
     expect(chances[1]).toBeGreaterThan(0.9);
     expect(chances[2]).toBeGreaterThan(0.9);
+  });
+
+  it('goes on from a checkpoint to the same network as without a pause', async () => {
+    const create = (): Network => createNetwork([{ kind: 'dense', from: 2, to: 2 }], [2], [2], seededRandom(5));
+    const batch = { rows: 2, x: Float32Array.of(0, 1, 1, 0), target: oneHot([0, 1], 2) };
+    const [straight, paused, resumed] = [create(), create(), create()];
+    const loss: Loss = { kind: 'softmax' };
+    const trainers = await Promise.all([straight, paused, resumed].map((network) => Trainer.create(network, loss)));
+    for (let step = 0; step < 10; step++) await trainers[0]!.step(batch, 0.01, 0.01);
+    for (let step = 0; step < 4; step++) await trainers[1]!.step(batch, 0.01, 0.01);
+    trainers[2]!.restore(trainers[1]!.checkpoint());
+    while (trainers[2]!.steps < 10) await trainers[2]!.step(batch, 0.01, 0.01);
+    expect(resumed.parameters).toEqual(straight.parameters);
+    expect(() => trainers[2]!.restore(new Uint8Array(12))).toThrow(/another network/u);
+    await Promise.all(trainers.map((trainer) => trainer.release()));
   });
 });
