@@ -111,6 +111,8 @@ export const deviceSchema = z.object({
   pid: z.number().nullable(),
   memoryBytes: z.number(),
   usedBytes: z.number(),
+  /** Of the used bytes, those lent to a measurement. */
+  reservedBytes: z.number().optional(),
   /** Growth of the worker since it was empty (or the device's own used memory), as the system measures it; null if not measured yet. */
   measuredBytes: z.number().nullable(),
   resident: z.array(residentSchema),
@@ -123,6 +125,17 @@ export const psSchema = z.object({
   queued: z.number(),
   /** Functions with a model that is not loaded any more because it killed its worker. */
   quarantined: z.array(z.string()).optional(),
+  /** Models' bytes ready in host memory, for devices that copy them; absent where there is no such cache. */
+  hostCache: z
+    .object({
+      bytes: z.number(),
+      budgetBytes: z.number(),
+      models: z.number(),
+      /** Loads of such devices that found the bytes there, and those that read them from disk. */
+      hits: z.number(),
+      misses: z.number(),
+    })
+    .optional(),
 });
 export type PsResponse = z.infer<typeof psSchema>;
 
@@ -157,6 +170,20 @@ export const modelSummarySchema = z.object({
   loadMs: z.number(),
   runMs: z.number(),
   memoryBytes: z.number(),
+  /** Where devices have memory of their own: what the model costs on each kind of device. */
+  profiles: z
+    .array(
+      z.object({
+        kind: z.string(),
+        device: z.string(),
+        loadMs: z.number(),
+        runMs: z.number(),
+        memoryBytes: z.number(),
+        /** It could not be measured there yet. */
+        estimated: z.boolean(),
+      }),
+    )
+    .optional(),
 });
 export type ModelSummary = z.infer<typeof modelSummarySchema>;
 
@@ -240,6 +267,10 @@ export const functionDetailSchema = functionSummarySchema.extend({
       quarantined: z.boolean(),
       residentOn: z.array(z.string()),
       runMsByRows: z.array(z.number()).nullable(),
+      /** Absent where there is no host cache; times are null until such a load was seen. */
+      hostCache: z
+        .object({ cached: z.boolean(), hostLoadMs: z.number().nullable(), diskLoadMs: z.number().nullable() })
+        .optional(),
     }),
   ),
   versions: z.array(z.object({ version: z.number(), createdAt: z.string(), serving: z.boolean() })),

@@ -3,6 +3,7 @@
 import { parseDeviceSpec } from '../devices/spec.ts';
 import { GpufaasError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
+import { parseSize } from '../units.ts';
 
 /** The policies that come with the product; named here so that no command has to load the scheduler for its --help. */
 export const POLICY_NAMES: readonly string[] = ['lb', 'lalb', 'lalbo3', 'locality'];
@@ -44,6 +45,11 @@ export function isHost(text: string): void {
   throw new GpufaasError('USAGE', `${JSON.stringify(text.slice(0, 80))} is not an address to listen on.`, {
     suggestions: ['Write an address or a name of this machine, such as 127.0.0.1, 0.0.0.0 or localhost.'],
   });
+}
+
+/** An amount of memory, or `auto`. */
+export function isHostCache(text: string): void {
+  if (text !== 'auto') parseSize(text);
 }
 
 /** Any text but the empty one. */

@@ -6,7 +6,7 @@ import { GpufaasError } from '../errors.ts';
 import { makeFolder, type Home } from '../home.ts';
 import { nearest } from '../nearest.ts';
 import { parseSize } from '../units.ts';
-import { isDevices, isHost, isPolicy, isPort, POLICY_NAMES } from './setting-checks.ts';
+import { isDevices, isHost, isHostCache, isPolicy, isPort, POLICY_NAMES } from './setting-checks.ts';
 
 /** One setting: which variable sets it, what it is for, and a check that throws USAGE. */
 interface Setting {
@@ -62,6 +62,13 @@ export const SETTINGS = {
     fallback: null,
     check: (text) => void parseSize(text),
   },
+  'host-cache': {
+    variable: 'GPUFAAS_HOST_CACHE',
+    value: 'SIZE',
+    description: 'host memory that keeps models ready for GPUs, such as 4GB; auto: a quarter of what is free; 0: none',
+    fallback: 'auto',
+    check: isHostCache,
+  },
 } as const satisfies Record<string, Setting>;
 
 /** A name of a setting. */
@@ -84,6 +91,7 @@ export const settingFlags = {
   port: flag('port'),
   reserve: flag('reserve'),
   'model-quota': flag('model-quota'),
+  'host-cache': flag('host-cache'),
 };
 
 function flag(name: SettingName) {
@@ -124,6 +132,7 @@ export function resolveSettings(
     port: one('port'),
     reserve: one('reserve'),
     'model-quota': one('model-quota'),
+    'host-cache': one('host-cache'),
   };
 }
 

@@ -33,7 +33,7 @@ export default class Serve extends BaseCommand {
     process.env['ORT_DISABLE_TELEMETRY'] = '1';
     const drainMs = parseDuration(flags.drain);
     const settings = resolveSettings(flags, this.home);
-    const { devices, policy, host, port, reserve, 'model-quota': modelQuota } = settings;
+    const { devices, policy, host, port, reserve, 'model-quota': modelQuota, 'host-cache': hostCache } = settings;
     const stop = new StopSignals();
     try {
       const { startDaemon } = await import('../daemon/daemon.ts');
@@ -45,6 +45,7 @@ export default class Serve extends BaseCommand {
         ...(port.value !== null && { port: Number(port.value) }),
         ...(reserve.value !== null && { reserveBytes: parseSize(reserve.value) }),
         ...(modelQuota.value !== null && { modelQuotaBytes: parseSize(modelQuota.value) }),
+        ...((hostCache.value ?? 'auto') !== 'auto' && { hostCacheBytes: parseSize(hostCache.value!) }),
         logToStderr: !inBackground(),
       });
       this.#announce(daemon);

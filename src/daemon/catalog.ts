@@ -209,15 +209,23 @@ export class Catalog {
   #served = new WeakMap<Serving, ServedFunction>();
 }
 
+/** What devices load that copy models, if it is not what the CPU loads. */
+function copiedOf({ path, preparedPath, portablePath }: Model): Pick<LoadableModel, 'copied'> {
+  const copied = portablePath ?? path;
+  return copied === (preparedPath ?? path) ? {} : { copied };
+}
+
 function loadable({ key, model, sessionOptions }: ServingModel): LoadableModel {
   return {
     id: key,
     path: model.preparedPath ?? model.path,
     prepared: model.preparedPath !== null,
+    ...copiedOf(model),
     inputs: model.inputs,
     outputs: model.outputs,
     emulation: {
       loadMs: model.profile.loadMs,
+      ...(model.profile.hostLoadMs === undefined ? {} : { hostLoadMs: model.profile.hostLoadMs }),
       runMs: model.profile.runMs,
       memoryBytes: model.profile.memoryBytes,
       ...(model.profile.runMsByRows === undefined ? {} : { runMsByRows: model.profile.runMsByRows }),
@@ -238,6 +246,7 @@ function modelSpec(key: string, uses: readonly { serving: Serving; model: Servin
     id: key,
     memoryBytes: profile.memoryBytes,
     loadMs: profile.loadMs,
+    ...(profile.hostLoadMs === undefined ? {} : { hostLoadMs: profile.hostLoadMs }),
     runMs: profile.runMs,
     ...(keepAliveMs === Infinity ? {} : { keepAliveMs }),
     ...(batching.length > 0 && canBatch(model)

@@ -1,18 +1,17 @@
 // The composition root: the only place that constructs the parts of a daemon, starts them in order, and ends them in
 // the reverse order.
 
-import { readFileSync, rmSync, writeFileSync, renameSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { systemClock, type Clock } from '../clock.ts';
 import { resolveDevices } from '../devices/resolve.ts';
 import type { Device } from '../devices/types.ts';
-import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { toGpufaasError } from '../errors.ts';
 import { installDependencies } from '../functions/dependencies.ts';
 import { createFunctionProcess } from '../functions/process.ts';
 import { createSecretStore } from '../functions/secrets.ts';
 import { createGateway } from '../gateway/server.ts';
 import { createHome, type Home } from '../home.ts';
 import { clearArtefacts, removeArtefacts } from '../models/artefact.ts';
-import { assessModel } from '../models/assess.ts';
 import { createModelFetcher } from '../models/pull.ts';
 import { createModelStore } from '../models/store.ts';
 import { createScheduler } from '../scheduling/scheduler.ts';
@@ -25,15 +24,19 @@ import { createLog, type Log } from '../telemetry/log.ts';
 import { createRunner, type RunnerOptions } from '../workers/runner.ts';
 import { AsyncCalls } from './async-calls.ts';
 import { Callbacks } from './callbacks.ts';
+import { type AssessLimits, createAssessor, isMeasured } from './assessor.ts';
 import { Calls } from './calls.ts';
 import { Catalog } from './catalog.ts';
 import { Deployments } from './deployments.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { EventBus } from './event-bus.ts';
+import { HostTier } from './host-tier.ts';
 import { Inventory } from './inventory.ts';
 import { acquireInstanceLock } from './lock.ts';
+import { DEFAULT_HOST, listenSomewhere, writeDaemonFile } from './listen.ts';
 import { LogHub } from './log-hub.ts';
 import { type Assess, ModelLibrary } from './model-library.ts';
+import { openHostCache } from './open-host-cache.ts';
 import { createPlatform } from './platform.ts';
 import { ResidencyKeeper } from './residency-keeper.ts';
 import { obtainToken } from './token.ts';
@@ -57,10 +60,14 @@ export interface DaemonOptions {
   readonly maxQueuedBytes?: number;
   /** The most the model store may hold, in bytes; models that no function uses go first. Absent: what the disk holds. */
   readonly modelQuotaBytes?: number;
+  /** Host memory for models of devices that copy them, in bytes. Absent: a share of what is free; 0: none. */
+  readonly hostCacheBytes?: number;
   /** How workers are run: limits, pauses, a backend of the caller's. */
   readonly workers?: RunnerOptions;
   /** How models are prepared and measured at deploy; a bench on emulated devices brings figures of its own. */
   readonly assess?: Assess;
+  /** How long measuring on a device may wait for room and hold it (milliseconds). */
+  readonly assessLimits?: AssessLimits;
 }
 
 export interface Daemon {
@@ -72,8 +79,6 @@ export interface Daemon {
   close(drainMs?: number): Promise<void>;
 }
 
-export const DEFAULT_HOST = '127.0.0.1';
-export const DEFAULT_PORT = 9420;
 export const DEFAULT_POLICY = 'locality';
 
 const QUEUE_REQUESTS = 10_000;
@@ -109,6 +114,10 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   const log = createLog(options.logToStderr === true ? { stderr: true } : { folder: home.logs });
   const token = obtainToken(home);
   const devices = await devicesFor(options, log);
+  const workers: RunnerOptions = {
+    ...(options.reserveBytes !== undefined && { reserveBytes: options.reserveBytes }),
+    ...options.workers,
+  };
 
   const database = openDatabase(home.database);
   undo.push(() => database.close());
@@ -142,10 +151,22 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
       publishDispatcherEvents(event, catalog, events, clock, log);
       if (event.type === 'evict') void modelStore.touch(event.model.slice(0, 64), clock.wall() - event.ageMs);
     },
-    (model) => library.check(model),
+    async (model, device) => {
+      await library.check(model);
+      return hostTier.plan(model, device);
+    },
   );
+  const hostCache = openHostCache({
+    devices,
+    home: home.root,
+    budgetBytes: options.hostCacheBytes,
+    onChange: (model, cached) => dispatcher.hostCached(model, cached),
+    onNotice: (message, details) => log.warn(details, message),
+  });
+  undo.push(() => hostCache?.close());
+  const hostTier = new HostTier(hostCache);
   const catalog = new Catalog(dispatcher);
-  const inventory = new Inventory(dispatcher, catalog, clock);
+  const inventory = new Inventory(dispatcher, catalog, clock, hostTier);
   const logs = new LogHub(history);
   const calls = new Calls({
     catalog,
@@ -167,23 +188,25 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     clock,
     assess:
       options.assess ??
-      ((stored, { sessionOptions, batchRows }, report, signal) =>
-        assessModel(stored, {
-          folder: home.prepared,
-          device: devices[0]!,
-          budgetBytes: largestDevice(),
-          report,
-          signal,
-          batchRows,
-          ...(sessionOptions === undefined ? {} : { sessionOptions }),
-        })),
+      createAssessor({
+        devices,
+        folder: home.prepared,
+        lend: dispatcher.lend,
+        workers,
+        ...options.assessLimits,
+        onNotice: (message, details) => log.warn(details, message),
+      }),
+    isMeasured: (profile) => options.assess !== undefined || isMeasured(profile, devices),
     fetch: createModelFetcher(modelStore, {
       ...quota,
       used: () => library.inUse(),
       onCleared: (removed) => library.forget(removed),
     }),
     ...quota,
-    removePrepared: (sha256) => removeArtefacts(home.prepared, sha256),
+    removePrepared: (sha256) => {
+      hostTier.forget(sha256);
+      return removeArtefacts(home.prepared, sha256);
+    },
   });
   let url = '';
   const deployments = new Deployments({
@@ -223,7 +246,8 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   await clearArtefacts(home.prepared, new Set(store.models().map((model) => model.sha256)));
   undo.push(() => deployments.close());
   undo.push(() => dispatcher.close(true));
-  await startDevices(devices, dispatcher, options.workers ?? {}, log);
+  const memoryFolder = hostCache?.folder ?? null;
+  await startDevices(devices, dispatcher, { ...workers, ...(memoryFolder !== null && { memoryFolder }) }, log);
 
   const asyncCallStore = createAsyncCallStore(historyDatabase, home.calls);
   await asyncCallStore.sweep();
@@ -260,7 +284,9 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   const gateway = await createGateway(platform, { token, host, log });
   undo.push(() => gateway.close());
   undo.push(() => asyncCalls.close());
-  url = await listenSomewhere(gateway, host, options.port, log);
+  url = await listenSomewhere(gateway, host, options.port, (port) =>
+    log.warn({ port }, 'the default port is taken: a free one is used instead'),
+  );
   writeDaemonFile(home, { pid: process.pid, url, version, startedAt: new Date(clock.wall()).toISOString() });
   undo.push(() => rmSync(home.daemonFile, { force: true }));
 
@@ -332,53 +358,6 @@ async function warmUp(dispatcher: Dispatcher, models: readonly string[], replace
   if (!replaced.some((model) => resident.has(model))) return;
   const missing = models.filter((model) => !resident.has(model));
   await Promise.all(missing.map((model) => dispatcher.load(model, null, WARM_UP_MS).catch(() => undefined)));
-}
-
-/** Listens where it was asked to; if no port was asked for and the default one is taken, on a free one. */
-async function listenSomewhere(
-  gateway: Awaited<ReturnType<typeof createGateway>>,
-  host: string,
-  port: number | undefined,
-  log: Log,
-): Promise<string> {
-  try {
-    return await listen(gateway, host, port ?? DEFAULT_PORT);
-  } catch (error) {
-    if (port !== undefined || !(error instanceof GpufaasError) || error.code !== 'PORT_TAKEN') throw error;
-    log.warn({ port: DEFAULT_PORT }, 'the default port is taken: a free one is used instead');
-    return await listen(gateway, host, 0);
-  }
-}
-
-async function listen(gateway: Awaited<ReturnType<typeof createGateway>>, host: string, port: number): Promise<string> {
-  try {
-    return await gateway.listen({ host, port });
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'EADDRINUSE') {
-      throw new GpufaasError('PORT_TAKEN', `Port ${port} on ${host} is taken by another program.`, {
-        cause: error,
-        suggestions: ['Choose another one with `--port N`, or `--port 0` for any that is free.'],
-      });
-    }
-    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-      throw new GpufaasError('USAGE', `Can not listen on ${host}:${port} (${code}).`, {
-        cause: error,
-        suggestions: ['Use an address of this machine and a port above 1023, such as `--host 127.0.0.1 --port 9420`.'],
-      });
-    }
-    throw error;
-  }
-}
-
-function writeDaemonFile(home: Home, content: Readonly<Record<string, unknown>>): void {
-  const draft = `${home.daemonFile}.${process.pid}`;
-  try {
-    writeFileSync(draft, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
-    renameSync(draft, home.daemonFile);
-  } finally {
-    rmSync(draft, { force: true });
-  }
 }
 
 /** The version in package.json. */

@@ -328,7 +328,9 @@ export class Deployments {
 /** What `deploy` and `describe` show of a model. */
 export function summarize(name: string, model: Model): DeployResult['models'][number] {
   const { sha256, bytes, profile } = model;
-  return { name, sha256, bytes, loadMs: profile.loadMs, runMs: profile.runMs, memoryBytes: profile.memoryBytes };
+  const { loadMs, runMs, memoryBytes, kinds } = profile;
+  const profiles = kinds?.map(({ runMsByRows: _rows, ...figures }) => figures);
+  return { name, sha256, bytes, loadMs, runMs, memoryBytes, ...(profiles !== undefined && { profiles }) };
 }
 
 async function readManifest(folder: string): Promise<Manifest> {

@@ -8,7 +8,9 @@ import type { ModelSpec, SchedulerEvent, SchedulerView, SchedulingCore } from '.
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { type BeforeLoad, Executor } from './executor.ts';
+import { type Lend, Loans } from './loans.ts';
 import { ModelHealth } from './model-health.ts';
+import type { LoadTier } from './observations.ts';
 import { PendingRequests, rejection, type InferenceRequest, type InferenceResult } from './pending.ts';
 import { Waiters } from './waiters.ts';
 
@@ -20,8 +22,11 @@ export class Dispatcher {
   readonly #health = new ModelHealth();
   readonly #executor: Executor;
   readonly #waiters: Waiters;
+  readonly #loans: Loans;
   /** Loads that somebody waits for. */
   readonly #wishes = new Set<{ readonly model: string; readonly device: string | null }>();
+  /** Models whose files are in the host cache. */
+  readonly #hostCached = new Set<string>();
   #pumpScheduled = false;
   #cancelWake: (() => void) | null = null;
   #wakeAtMs = Infinity;
@@ -37,6 +42,11 @@ export class Dispatcher {
     this.#clock = clock;
     this.#emit = emit;
     this.#waiters = new Waiters(clock);
+    this.#loans = new Loans(
+      clock,
+      (event) => this.#apply(event),
+      (device) => this.#executor.evictionsOf(device),
+    );
     this.#pending = new PendingRequests(clock, (id) => this.#apply({ type: 'cancelled', request: id }));
     this.#executor = new Executor({
       clock,
@@ -121,7 +131,20 @@ export class Dispatcher {
   addModel(model: LoadableModel, spec: ModelSpec): void {
     this.#executor.models.set(model.id, model);
     this.#apply({ type: 'model-added', model: spec });
+    if (this.#hostCached.has(model.id)) this.#apply({ type: 'host-cached', model: model.id, cached: true });
     this.pardon(model.id);
+  }
+
+  /** The files of the model are in the host cache from now on, or not any more. */
+  hostCached(model: string, cached: boolean): void {
+    if (cached) this.#hostCached.add(model);
+    else this.#hostCached.delete(model);
+    this.#apply({ type: 'host-cached', model, cached });
+  }
+
+  /** What loads of the model were seen to take; null: none was seen from there. */
+  loadMs(model: string, tier: LoadTier): number | null {
+    return this.#executor.loadMs(model, tier);
   }
 
   removeModel(id: string): void {
@@ -184,7 +207,7 @@ export class Dispatcher {
       );
     const failure = `The model was still in use after ${Math.round(timeoutMs / 1000)} s.`;
     await this.#waiters.until(gone, timeoutMs, failure, signal);
-    await Promise.all(Array.from(this.#executor.evictions));
+    await this.#executor.evictionsOf(device);
   }
 
   /** Queues one inference; the promise ends exactly once, with the answer or a GpufaasError. */
@@ -195,6 +218,11 @@ export class Dispatcher {
       const { inputs: _inputs, ...spec } = request;
       this.#apply({ type: 'submitted', request: { id, ...spec } });
     });
+  }
+
+  /** Lends memory of a device to a throwaway worker. */
+  get lend(): Lend {
+    return this.#loans.lend;
   }
 
   /** Asks every worker for its memory. */
@@ -221,7 +249,10 @@ export class Dispatcher {
   #pump(): void {
     this.#pumpScheduled = false;
     const now = this.#clock.now();
-    for (const action of this.#core.decide(now)) this.#executor.carryOut(action, now);
+    for (const action of this.#core.decide(now)) {
+      if (action.type === 'reservation') this.#loans.answered(action);
+      else this.#executor.carryOut(action, now);
+    }
     this.#scheduleWake();
     this.#waiters.notify();
   }

@@ -6,11 +6,11 @@ import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { Decision, SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
-import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
+import type { DeviceMeasurement, LoadableModel, LoadResult, Runner } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { ModelHealth } from './model-health.ts';
-import { Observations, type Refined } from './observations.ts';
+import { type LoadTier, Observations, type Refined } from './observations.ts';
 import { rejection, type InferenceResult, type Pending, type PendingRequests } from './pending.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
@@ -23,6 +23,7 @@ interface Load {
   lastUsedAtMs: number;
   /** What the load took, until its first run has shown the rest of its price. */
   unpaidMs: number | null;
+  tier: LoadTier;
   /** Why it was loaded here, with what spoke for and against each device at that moment. */
   readonly decision: Decision | null;
 }
@@ -50,8 +51,16 @@ export interface ExecutorParts {
   readonly beforeLoad?: BeforeLoad | undefined;
 }
 
+/** How one load is done: what the worker is given, and where its bytes come from. */
+export interface LoadPlan {
+  readonly model: LoadableModel;
+  readonly tier: LoadTier;
+  /** To be called once when the load has ended; null: it failed. */
+  ended(loadMs: number | null): void;
+}
+
 /** Looks at a model's files just before they are loaded; a rejection (BAD_MODEL) is the load's failure. */
-export type BeforeLoad = (model: LoadableModel) => Promise<void>;
+export type BeforeLoad = (model: LoadableModel, device: Device) => Promise<LoadPlan | undefined>;
 
 /**
  * The next run is handed to a worker so long before the present one is expected to end, in milliseconds: it lies there when the device is
@@ -69,8 +78,8 @@ export class Executor {
   readonly models = new Map<string, LoadableModel>();
   /** Why the last load of a model failed, for whoever asked for it. */
   readonly loadFailures = new Map<string, GpufaasError>();
-  /** Under way. */
-  readonly evictions = new Set<Promise<unknown>>();
+  /** Under way, each with its device. */
+  readonly #evictions = new Map<Promise<unknown>, string>();
   /** When a load or run last ended, well or not. */
   lastNewsAtMs = 0;
   readonly #clock: Clock;
@@ -101,6 +110,11 @@ export class Executor {
     if (slot.runner.state === 'ready') slot.measured = await slot.runner.measure().catch(() => null);
   }
 
+  /** What loads of the model were seen to take; null: none was seen from there. */
+  loadMs(model: string, tier: LoadTier): number | null {
+    return this.#observations.loadMs(model, tier);
+  }
+
   /** The model is used by nobody any more. */
   forget(model: string): void {
     this.models.delete(model);
@@ -108,7 +122,13 @@ export class Executor {
     this.#observations.forget(model);
   }
 
-  carryOut(action: SchedulerAction, now: number): void {
+  /** Resolves when the evictions under way on the device (null: on any) have ended, well or not. */
+  async evictionsOf(device: string | null): Promise<void> {
+    const evictions = Array.from(this.#evictions).filter(([, on]) => device === null || on === device);
+    await Promise.all(evictions.map(([eviction]) => eviction));
+  }
+
+  carryOut(action: Exclude<SchedulerAction, { type: 'reservation' }>, now: number): void {
     switch (action.type) {
       case 'evict':
         this.#evict(action, now);
@@ -149,8 +169,8 @@ export class Executor {
     this.#emit({ type: 'evict', device, model, reason, ageMs: now - lastUsedAtMs });
     // A failed eviction means a dead worker: onLost says so, and the memory went with it.
     const eviction = slot.runner.evict(model).catch(() => undefined);
-    this.evictions.add(eviction);
-    void eviction.then(() => this.evictions.delete(eviction));
+    this.#evictions.set(eviction, device);
+    void eviction.then(() => this.#evictions.delete(eviction));
   }
 
   #load(action: Action<'load'>, now: number): void {
@@ -166,6 +186,7 @@ export class Executor {
       endedAtMs: null,
       lastUsedAtMs: now,
       unpaidMs: null,
+      tier: 'disk',
       decision: action.decision ?? null,
     };
     const falseMiss = this.#residentElsewhere(model, device);
@@ -173,13 +194,9 @@ export class Executor {
     const loaded =
       this.#beforeLoad === undefined
         ? slot.runner.load(loadable)
-        : this.#beforeLoad(loadable).then(() => {
-            // The worker may have died meanwhile: the new one knows nothing of this load.
-            if (slot.loads.get(model) !== load) throw new GpufaasError('WORKER_DIED', 'The worker died.');
-            return slot.runner.load(loadable);
-          });
+        : this.#loadAsPlanned(slot, loadable, load, this.#beforeLoad(loadable, slot.device));
     loaded.then(
-      ({ loadMs }) => {
+      ({ loadMs, measuredBytes }) => {
         if (slot.loads.get(model) !== load) return;
         load.endedAtMs = this.#clock.now();
         this.lastNewsAtMs = load.endedAtMs;
@@ -187,7 +204,11 @@ export class Executor {
         this.#emit({ type: 'load', device, model, loadMs, reason, falseMiss, error: null });
         // Emulated time is exact; elsewhere the whole wait counts, with the eviction before it and the thread's start.
         load.unpaidMs = slot.device.kind === 'emulated' ? loadMs : Math.max(loadMs, load.endedAtMs - now);
-        this.#apply({ type: 'load-finished', device, model });
+        // What the driver shows of a card is believed where it is more than was thought. It holds for this copy alone: another
+        // process may have taken the difference.
+        const grown = slot.device.uuid !== undefined && (measuredBytes ?? 0) > (loadable.emulation?.memoryBytes ?? 0);
+        const seen = grown && measuredBytes !== null ? { memoryBytes: measuredBytes } : {};
+        this.#apply({ type: 'load-finished', device, model, ...seen });
         void this.measure(slot);
       },
       (thrown: unknown) => {
@@ -199,6 +220,26 @@ export class Executor {
         this.#loadFailed(action, error);
       },
     );
+  }
+
+  async #loadAsPlanned(
+    slot: Slot,
+    loadable: LoadableModel,
+    load: Load,
+    planning: ReturnType<BeforeLoad>,
+  ): Promise<LoadResult> {
+    const plan = await planning;
+    load.tier = plan?.tier ?? 'disk';
+    let loadMs: number | null = null;
+    try {
+      // The worker may have died meanwhile: the new one knows nothing of this load.
+      if (slot.loads.get(loadable.id) !== load) throw new GpufaasError('WORKER_DIED', 'The worker died.');
+      const result = await slot.runner.load(plan?.model ?? loadable);
+      ({ loadMs } = result);
+      return result;
+    } finally {
+      plan?.ended(loadMs);
+    }
   }
 
   #loadFailed({ device, model, request }: Action<'load'>, error: GpufaasError): void {
@@ -330,7 +371,8 @@ export class Executor {
     const profile = this.models.get(model)?.emulation;
     if (load !== undefined && load.unpaidMs !== null) {
       const single = rows === 1 ? runMs : null;
-      refined = this.#observations.loadedAndRan(model, load.unpaidMs, single, profile?.runMs ?? Infinity);
+      const expectedMs = profile?.runMs ?? Infinity;
+      refined = this.#observations.loadedAndRan(model, load.unpaidMs, single, expectedMs, load.tier);
       load.unpaidMs = null;
     } else if (runMs !== null && rows === 1) {
       refined = this.#observations.ran(model, runMs);

@@ -1,21 +1,24 @@
 // What the device cache holds, as `ps`, `devices` and `status` show it: the scheduler's view joined with the workers'
 // state and the names that functions give their models.
 
-import type { DeviceStatus, PsResponse, ResidentModel } from '../api/schemas.ts';
+import type { DeviceStatus, FunctionDetail, PsResponse, ResidentModel } from '../api/schemas.ts';
 import type { Clock } from '../clock.ts';
 import type { DeviceView, ResidentView } from '../scheduling/types.ts';
 import type { Catalog } from './catalog.ts';
 import type { Dispatcher } from './dispatcher.ts';
+import type { HostTier } from './host-tier.ts';
 
 export class Inventory {
   readonly #dispatcher: Dispatcher;
   readonly #catalog: Catalog;
   readonly #clock: Clock;
+  readonly #hostTier: HostTier | null;
 
-  constructor(dispatcher: Dispatcher, catalog: Catalog, clock: Clock) {
+  constructor(dispatcher: Dispatcher, catalog: Catalog, clock: Clock, hostTier: HostTier | null = null) {
     this.#dispatcher = dispatcher;
     this.#catalog = catalog;
     this.#clock = clock;
+    this.#hostTier = hostTier;
   }
 
   ps(): PsResponse {
@@ -23,7 +26,19 @@ export class Inventory {
       .all()
       .filter(({ models }) => Array.from(models.values()).some(({ key }) => this.#dispatcher.isQuarantined(key)))
       .map(({ version }) => version.name);
-    return { devices: this.devices(), queued: this.#dispatcher.view().queuedRequests, quarantined };
+    const { queuedRequests: queued } = this.#dispatcher.view();
+    const hostCache = this.#hostTier?.view() ?? undefined;
+    return { devices: this.devices(), queued, quarantined, ...(hostCache !== undefined && { hostCache }) };
+  }
+
+  /** Where a model stands with the host cache, by the scheduler's key; undefined if there is none. */
+  hostCache(key: string): FunctionDetail['modelDetails'][number]['hostCache'] {
+    if (this.#hostTier === null || this.#hostTier.view() === null) return undefined;
+    return {
+      cached: this.#hostTier.has(key),
+      hostLoadMs: this.#dispatcher.loadMs(key, 'host'),
+      diskLoadMs: this.#dispatcher.loadMs(key, 'disk'),
+    };
   }
 
   devices(): DeviceStatus[] {
@@ -39,6 +54,7 @@ export class Inventory {
         pid: runner.pid ?? null,
         memoryBytes: device.memoryBytes,
         usedBytes: view?.usedBytes ?? 0,
+        reservedBytes: view?.reservedBytes ?? 0,
         measuredBytes:
           measured === null
             ? null

@@ -10,7 +10,7 @@ import type { DeployStep } from '../gateway/platform.ts';
 import { checkArtefact, isCurrent } from '../models/artefact.ts';
 import { keepWithinQuota } from '../models/pull.ts';
 import type { ModelStore } from '../models/store.ts';
-import type { Model, StoredModel } from '../models/types.ts';
+import type { Model, ModelProfile, StoredModel } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
 import { canBatch } from './catalog.ts';
 
@@ -27,7 +27,7 @@ export type Assess = (
   use: ModelUse,
   report: (message: string) => void,
   signal: AbortSignal,
-) => Promise<Pick<Model, 'profile' | 'preparedPath'>>;
+) => Promise<Pick<Model, 'profile' | 'preparedPath' | 'portablePath'>>;
 
 /** Fetches a model from its address into the store, or finds it there by its sha256. */
 export type Fetch = (
@@ -60,6 +60,8 @@ export interface ModelLibraryOptions {
   readonly store: FunctionStore;
   readonly modelStore: ModelStore;
   readonly assess: Assess;
+  /** False for a profile that lacks a kind of device that the daemon has now: then the model is assessed again. */
+  readonly isMeasured: (profile: ModelProfile) => boolean;
   readonly fetch: Fetch;
   readonly clock: Clock;
   /** The most the store may hold, in bytes; absent: as much as the disk does. */
@@ -121,10 +123,12 @@ export class ModelLibrary implements ModelIntake {
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<Model> {
-    const { store, assess } = this.#options;
+    const { store, assess, isMeasured } = this.#options;
     const key = modelKey(stored.sha256, use);
     const known = store.models().find((model) => model.key === key);
-    if (known !== undefined && known.path === stored.path && isServable(known)) return known;
+    if (known !== undefined && known.path === stored.path && isServable(known) && isMeasured(known.profile)) {
+      return known;
+    }
     const tell = (message: string): void => report({ type: 'step', step: 'profile', message });
     const work = async (): Promise<Model> => {
       const model: Model = { ...stored, key, ...(await assess(stored, use, tell, signal)) };
@@ -280,12 +284,17 @@ function keysOf(store: FunctionStore, sha256: string): string[] {
 
 /** False if the prepared form was made for another runtime or processor, or is gone. */
 function isServable(model: Model): boolean {
-  return model.preparedPath === null || isCurrent(model.preparedPath);
+  return isUsable(model.preparedPath) && isUsable(model.portablePath ?? null);
+}
+
+const isUsable = (path: string | null): boolean => path === null || isCurrent(path);
+
+function withoutStale(model: Model): Model {
+  const keep = (path: string | null): string | null => (isUsable(path) ? path : null);
+  return { ...model, preparedPath: keep(model.preparedPath), portablePath: keep(model.portablePath ?? null) };
 }
 
 /** What is known of all models, by key; a prepared form that no longer fits this machine is left out: the original serves. */
 export function servableModels(store: FunctionStore): Map<string, Model> {
-  return new Map(
-    store.models().map((model) => [model.key, isServable(model) ? model : { ...model, preparedPath: null }]),
-  );
+  return new Map(store.models().map((model) => [model.key, isServable(model) ? model : withoutStale(model)]));
 }

@@ -2,10 +2,18 @@
 // first run after a load takes beyond an ordinary one (pages of mapped weights, caches, lazy initialisation) is part of
 // the price of the load: a scheduler that does not see it moves models about as if that were free.
 
+/** Where the bytes of a load came from. */
+export type LoadTier = 'disk' | 'host';
+
+/** A moving average, and what was last told of it. */
+interface Figure {
+  ms: number | null;
+  toldMs: number | null;
+}
+
 interface Estimate {
-  loadMs: number | null;
+  readonly loads: Readonly<Record<LoadTier, Figure>>;
   runMs: number | null;
-  toldLoadMs: number | null;
   toldRunMs: number | null;
   /** Of runs with i + 1 rows, once a batch was seen. */
   runMsByRows: number[] | null;
@@ -15,6 +23,7 @@ interface Estimate {
 /** What changed enough to matter, in milliseconds; null: nothing. */
 export type Refined =
   | { readonly loadMs: number }
+  | { readonly hostLoadMs: number }
   | { readonly runMs: number }
   | { readonly runMsByRows: readonly number[] }
   | null;
@@ -52,13 +61,25 @@ export class Observations {
   }
 
   /** A load that took `loadMs`, and its first run; `expectedRunMs` is the profile's, used until there is better. */
-  loadedAndRan(model: string, loadMs: number, firstRunMs: number | null, expectedRunMs: number): Refined {
+  loadedAndRan(
+    model: string,
+    loadMs: number,
+    firstRunMs: number | null,
+    expectedRunMs: number,
+    tier: LoadTier = 'disk',
+  ): Refined {
     const estimate = this.#of(model);
+    const figure = estimate.loads[tier];
     const extraMs = firstRunMs === null ? 0 : Math.max(0, firstRunMs - (estimate.runMs ?? expectedRunMs));
-    estimate.loadMs = average(estimate.loadMs, loadMs + extraMs);
-    if (!differs(estimate.toldLoadMs, estimate.loadMs)) return null;
-    estimate.toldLoadMs = estimate.loadMs;
-    return { loadMs: estimate.loadMs };
+    figure.ms = average(figure.ms, loadMs + extraMs);
+    if (!differs(figure.toldMs, figure.ms)) return null;
+    figure.toldMs = figure.ms;
+    return tier === 'disk' ? { loadMs: figure.ms } : { hostLoadMs: figure.ms };
+  }
+
+  /** What a load takes by what was seen; null: none was seen from there. */
+  loadMs(model: string, tier: LoadTier): number | null {
+    return this.#estimates.get(model)?.loads[tier].ms ?? null;
   }
 
   /** What a run of so many rows takes, in milliseconds; null if none was seen. */
@@ -75,9 +96,8 @@ export class Observations {
     let estimate = this.#estimates.get(model);
     if (estimate === undefined) {
       estimate = {
-        loadMs: null,
+        loads: { disk: { ms: null, toldMs: null }, host: { ms: null, toldMs: null } },
         runMs: null,
-        toldLoadMs: null,
         toldRunMs: null,
         runMsByRows: null,
         toldRunMsByRows: [],

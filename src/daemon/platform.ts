@@ -113,6 +113,11 @@ export function createPlatform(parts: PlatformParts): Platform {
     };
   };
 
+  const hostCacheOf = (key: string): Pick<FunctionDetail['modelDetails'][number], 'hostCache'> => {
+    const hostCache = inventory.hostCache(key);
+    return hostCache === undefined ? {} : { hostCache };
+  };
+
   const describe = (name: string): FunctionDetail => {
     const serving = catalog.need(name);
     const { version } = serving;
@@ -131,6 +136,7 @@ export function createPlatform(parts: PlatformParts): Platform {
         outputs: model.outputs.map((spec) => ({ ...spec, shape: [...spec.shape] })),
         prepared: model.preparedPath !== null,
         quarantined: dispatcher.isQuarantined(key),
+        ...hostCacheOf(key),
         residentOn: devices
           .filter((device) =>
             device.resident.some((resident) => resident.sha256 === model.sha256 && resident.state !== 'loading'),

@@ -15,8 +15,8 @@ export function cudaSupported(platform: string = process.platform, arch: string 
   return platform === 'linux' && arch === 'x64';
 }
 
-/** True if the CUDA libraries lie beside the runtime. */
+/** True if the CUDA libraries lie beside the runtime: the provider, and the bridge that loads it, which is copied after it. */
 export function cudaInstalled(folder: string = runtimeFolder()): boolean {
   const libraries = join(folder, 'bin', 'napi-v6', process.platform, process.arch);
-  return existsSync(join(libraries, 'libonnxruntime_providers_cuda.so'));
+  return ['cuda', 'shared'].every((name) => existsSync(join(libraries, `libonnxruntime_providers_${name}.so`)));
 }

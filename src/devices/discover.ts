@@ -1,7 +1,8 @@
 // What CUDA devices this machine has, proven one by one, and why each of the others can't be used.
 
 import { cudaInstalled, cudaSupported } from './cuda-libraries.ts';
-import { askNvidia, closedDeviceNodes, type NvidiaCard } from './nvidia.ts';
+import { closedDeviceNodes, hasCardNodes } from './device-nodes.ts';
+import { askNvidia, type NvidiaAnswer, type NvidiaCard, visibleCards } from './nvidia.ts';
 import { probeDevice, type ProbeResult } from './probe.ts';
 import type { Device } from './types.ts';
 
@@ -18,7 +19,7 @@ export interface CardFinding {
 export interface CudaFindings {
   readonly supported: boolean;
   readonly librariesInstalled: boolean;
-  /** What nvidia-smi could not say; null if it answered or is not installed. */
+  /** What keeps cards from being found; null if all was told, or there is nothing of NVIDIA's here. */
   readonly driverProblem: string | null;
   readonly closedNodes: readonly string[];
   readonly cards: readonly CardFinding[];
@@ -34,15 +35,19 @@ export interface DiscoveryOptions {
   readonly librariesInstalled?: boolean;
   readonly supported?: boolean;
   readonly deviceFolder?: string;
+  /** Read for CUDA_VISIBLE_DEVICES. */
+  readonly environment?: NodeJS.ProcessEnv;
 }
 
-// What a CUDA context with its libraries takes before the first model, which no budget of models can have: measured
-// values lie between 300 and 600 MB, by card and driver.
-const CONTEXT_BYTES = 600e6;
+/**
+ * What a CUDA context with its libraries takes before the first model, which no budget of models can have: measured
+ * values lie between 300 and 600 MB, by card and driver.
+ */
+export const CONTEXT_BYTES = 600e6;
 
 /** A card as a device: its budget is what is free now, less the context of our own worker and what is reserved. */
 export function cardDevice(card: NvidiaCard, reserveBytes: number, memoryBytes?: number): Device {
-  const free = Math.max(0, card.freeBytes - CONTEXT_BYTES - reserveBytes);
+  const free = Math.max(0, (card.freeBytes ?? card.totalBytes ?? 0) - CONTEXT_BYTES - reserveBytes);
   return {
     id: `cuda:${card.index}`,
     kind: 'cuda',
@@ -59,9 +64,11 @@ export function cardDevice(card: NvidiaCard, reserveBytes: number, memoryBytes?:
 export async function discoverCuda(options: DiscoveryOptions = {}): Promise<CudaFindings> {
   const supported = options.supported ?? cudaSupported();
   const librariesInstalled = options.librariesInstalled ?? (supported && cudaInstalled());
-  const { cards: all, problem } = await askNvidia();
-  const cards = all.filter(options.wanted ?? (() => true));
-  const closedNodes = cards.length === 0 ? [] : closedDeviceNodes(cards, options.deviceFolder);
+  const answer = await askNvidia();
+  const restriction = (options.environment ?? process.env)['CUDA_VISIBLE_DEVICES'];
+  const visible = visibleCards(answer.cards, restriction);
+  const cards = visible.filter(options.wanted ?? (() => true));
+  const closedNodes = answer.cards.length === 0 ? [] : closedDeviceNodes(options.deviceFolder);
   const probe = options.probe ?? probeDevice;
   const findings: CardFinding[] = [];
   for (const card of cards) {
@@ -77,16 +84,34 @@ export async function discoverCuda(options: DiscoveryOptions = {}): Promise<Cuda
   return {
     supported,
     librariesInstalled,
-    driverProblem: problem?.kind === 'failed' ? problem.message : null,
+    driverProblem: driverProblem(answer, visible, restriction, options.deviceFolder),
     closedNodes,
     cards: findings,
   };
+}
+
+function driverProblem(
+  { cards, problem }: NvidiaAnswer,
+  visible: readonly NvidiaCard[],
+  restriction: string | undefined,
+  deviceFolder: string | undefined,
+): string | null {
+  if (problem?.kind === 'failed') return problem.message;
+  if (problem?.kind === 'absent') {
+    if (!hasCardNodes(deviceFolder)) return null;
+    return 'there are NVIDIA cards, but no nvidia-smi; a container needs NVIDIA_DRIVER_CAPABILITIES=compute,utility';
+  }
+  if (cards.length === 0 || visible.length > 0) return null;
+  const value = JSON.stringify((restriction ?? '').slice(0, 80));
+  return `CUDA_VISIBLE_DEVICES=${value} leaves none of the ${cards.length} cards to this process`;
 }
 
 function obstacleOf(card: NvidiaCard, device: Device, supported: boolean, librariesInstalled: boolean): string | null {
   if (!supported) return 'ONNX Runtime has CUDA libraries for Linux on x86-64 only';
   if (!librariesInstalled) return 'the CUDA libraries are not installed; run `gpufaas setup cuda`';
   if (card.migEnabled) return 'it is partitioned (MIG), which is not supported; switch MIG off for this card';
+  if (card.computeMode === 'prohibited') return 'its compute mode forbids computing; `nvidia-smi -c 0` allows it';
+  if (card.totalBytes === null) return 'its driver does not tell how much memory it has';
   if (device.memoryBytes === 0) return 'other processes leave no memory on it';
   return null;
 }

@@ -19,9 +19,10 @@ export interface InstallOptions {
 
 const LIMIT_MS = 30 * 60_000;
 const OUTPUT_KEPT = 8_192;
-// Codes of Node's own network errors, which the script prints with its failure.
+// Codes of Node's own network errors, which the script prints with its failure, and what it says itself of an answer that is
+// none. A download that breaks early it hides behind the removal of a file that is not there yet.
 const NETWORK =
-  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|CERT_\w+|UNABLE_TO_\w+|HTTP status code)\b/;
+  /\b(ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH|EPROTO|CERT_\w+|\w*SELF_SIGNED_CERT\w*|UNABLE_TO_\w+|HTTP status code|socket hang up|unexpected content type|Failed to download Nuget index|Failed to open NuGet package)\b|ENOENT.*unlink .*\.nupkg/;
 
 /**
  * Installs the libraries beside the runtime; gives false if they were there already. Throws NOT_IMPLEMENTED (there are none
@@ -59,6 +60,16 @@ export async function installCuda(options: InstallOptions = {}): Promise<boolean
   return true;
 }
 
+/** The script knows proxies under names of its own only. */
+function proxyVariables(environment: NodeJS.ProcessEnv): Record<string, string> {
+  const variables: Record<string, string> = {};
+  for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY']) {
+    const value = environment[name] || environment[name.toLowerCase()];
+    if (value && !environment[`GLOBAL_AGENT_${name}`]) variables[`GLOBAL_AGENT_${name}`] = value;
+  }
+  return variables;
+}
+
 function runScript(
   script: string,
   { signal, limitMs }: InstallOptions,
@@ -66,7 +77,7 @@ function runScript(
   return new Promise((resolve) => {
     let output = '';
     const child = spawn(process.execPath, [script], {
-      env: { ...process.env, ONNXRUNTIME_NODE_INSTALL: 'cuda12' },
+      env: { ...process.env, ...proxyVariables(process.env), ONNXRUNTIME_NODE_INSTALL: 'cuda12' },
       stdio: ['ignore', 'pipe', 'pipe'],
       windowsHide: true,
     });
@@ -94,7 +105,7 @@ function failureOf(output: string): GpufaasError {
   if (NETWORK.test(output)) {
     return new GpufaasError('UNREACHABLE', 'The server of the CUDA libraries can not be reached.', {
       suggestions: [
-        'Try again with a network that reaches it; GLOBAL_AGENT_HTTPS_PROXY names a proxy.',
+        'Try again with a network that reaches api.nuget.org; HTTPS_PROXY names a proxy.',
         'On a machine without network, copy node_modules/onnxruntime-node/bin from one where this command succeeded.',
       ],
     });
@@ -110,7 +121,7 @@ function failureOf(output: string): GpufaasError {
   }
   if (/\bENOSPC\b/.test(output)) {
     return new GpufaasError('DISK_FULL', 'There is not enough room for the CUDA libraries.', {
-      suggestions: ['They need about 1 GB while they are installed.'],
+      suggestions: ['They need about 1 GB while they are installed, half of it where TMPDIR says.'],
     });
   }
   const line =

@@ -67,8 +67,7 @@ const processorName = (): string => cpus()[0]?.model.trim() || 'CPU';
 
 function automatic(cuda: CudaFindings, cores: number, options: ResolveOptions): Device[] {
   const usable = cuda.cards.flatMap(({ device }) => (device === null ? [] : [device]));
-  if (cuda.driverProblem !== null)
-    options.onNotice?.('the NVIDIA driver does not answer', { problem: cuda.driverProblem });
+  if (cuda.driverProblem !== null) options.onNotice?.('NVIDIA cards are not all used', { problem: cuda.driverProblem });
   for (const { card, problem } of cuda.cards) {
     if (problem !== null)
       options.onNotice?.(`${card.name} is not used: ${problem}`, { card: card.index, uuid: card.uuid });
@@ -116,10 +115,10 @@ function cards(
         suggestions: ['Run `gpufaas doctor`, or start with --devices cpu.'],
       });
     }
-    if (request.memoryBytes !== undefined && request.memoryBytes > card.totalBytes) {
+    if (request.memoryBytes !== undefined && request.memoryBytes > (card.totalBytes ?? 0)) {
       throw new GpufaasError(
         'USAGE',
-        `CUDA card ${card.index} has ${formatSize(card.totalBytes)}, less than the ${formatSize(request.memoryBytes)} asked for.`,
+        `CUDA card ${card.index} has ${formatSize(card.totalBytes ?? 0)}, less than the ${formatSize(request.memoryBytes)} asked for.`,
         { suggestions: [`Ask for less, or leave the amount out: --devices cuda:${card.index}.`] },
       );
     }

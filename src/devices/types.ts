@@ -2,6 +2,11 @@
 
 export type DeviceKind = 'cpu' | 'cuda' | 'webgpu' | 'dml' | 'coreml' | 'emulated';
 
+/** True if models are copied into memory of the device's own, which host memory figures say nothing of. */
+export function ownsMemory({ kind }: Pick<Device, 'kind'>): boolean {
+  return kind !== 'cpu' && kind !== 'emulated';
+}
+
 /** One device the daemon will manage, made from --devices and from what discovery found. */
 export interface Device {
   /** `cpu:0`, `cuda:1`, `emulated:11`. */

@@ -5,7 +5,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { GpufaasError } from '../errors.ts';
 import { runtimeFolder } from '../devices/cuda-libraries.ts';
 import { ARTEFACT_FILE } from '../workers/artefact-file.ts';
@@ -15,7 +15,8 @@ export interface ArtefactKey {
   readonly model: string;
   readonly runtime: string;
   readonly processor: string;
-  readonly provider: string;
+  /** Whom it is for: `cpu`, or `any` that goes on optimising it. */
+  readonly provider: 'cpu' | 'any';
   readonly sessionOptions: Readonly<Record<string, unknown>>;
   /** Rows of a run that the way of loading was chosen for; absent: 1. */
   readonly batchRows?: number;
@@ -25,7 +26,7 @@ export interface ArtefactKey {
 
 /** How a prepared model is to be loaded, written beside it. */
 export interface ArtefactRecord {
-  readonly mode: 'mapped' | 'prepacked';
+  readonly mode: 'mapped' | 'prepacked' | 'portable';
   /** The file it was made from, for devices that can't use it. */
   readonly original: string;
   readonly key: ArtefactKey;
@@ -40,6 +41,7 @@ interface ArtefactFile {
 }
 
 const TEMPORARY = '.preparing-';
+const PUBLISHED = /^[0-9a-f]{16}-[0-9a-f]{32}$/;
 export const MODEL_FILE = 'model.onnx';
 export const WEIGHTS_FILE = 'weights.bin';
 
@@ -62,17 +64,18 @@ function runtimeVersion(): string {
   return version;
 }
 
-/** The key of a model on this machine's CPU, with the runtime that is installed now. */
+/** The key of a model on this machine, with the runtime that is installed now. */
 export function artefactKey(
   model: string,
   sessionOptions: Readonly<Record<string, unknown>> = {},
   batchRows = 1,
+  provider: ArtefactKey['provider'] = 'cpu',
 ): ArtefactKey {
   return {
     model,
     runtime: runtimeVersion(),
     processor: processorFeatures(),
-    provider: 'cpu',
+    provider,
     sessionOptions,
     ...(batchRows > 1 && { batchRows }),
     format: 1,
@@ -99,7 +102,7 @@ export function isCurrent(preparedPath: string): boolean {
   const folder = dirname(preparedPath);
   try {
     const { key, files } = JSON.parse(readFileSync(join(folder, ARTEFACT_FILE), 'utf8')) as ArtefactRecord;
-    const now = artefactKey(key.model, key.sessionOptions, key.batchRows);
+    const now = artefactKey(key.model, key.sessionOptions, key.batchRows, key.provider);
     return (
       JSON.stringify(now) === JSON.stringify(key) &&
       files.every((file) => isAsPublished(file, statSync(join(folder, file.path))))
@@ -126,6 +129,11 @@ export async function checkArtefact(preparedPath: string): Promise<void> {
 
 function isAsPublished({ bytes, modifiedMs }: ArtefactFile, found: { size: number; mtimeMs: number }): boolean {
   return found.size === bytes && found.mtimeMs === modifiedMs;
+}
+
+/** True for the path of a published artefact, as against a model of the store. */
+export function isArtefact(path: string): boolean {
+  return PUBLISHED.test(basename(dirname(path)));
 }
 
 /** A folder to prepare in, beside where it will be published. */
@@ -179,7 +187,7 @@ export async function stagedBytes(staging: string): Promise<number> {
 export async function clearArtefacts(folder: string, models: ReadonlySet<string>): Promise<void> {
   const kept = new Set(Array.from(models, (model) => model.slice(0, 16)));
   for (const name of await readdir(folder).catch(() => [])) {
-    const ours = name.startsWith(TEMPORARY) || /^[0-9a-f]{16}-[0-9a-f]{32}$/.test(name);
+    const ours = name.startsWith(TEMPORARY) || PUBLISHED.test(name);
     if (!ours || kept.has(name.slice(0, 16))) continue;
     await rm(join(folder, name), { recursive: true, force: true });
   }

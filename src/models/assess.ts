@@ -3,7 +3,7 @@
 
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Device } from '../devices/types.ts';
+import { type Device, ownsMemory } from '../devices/types.ts';
 import { freeMemory } from '../devices/host-memory.ts';
 import { GpufaasError } from '../errors.ts';
 import type { LoadableModel } from '../workers/types.ts';
@@ -25,7 +25,7 @@ import type { ModelProfile, StoredModel } from './types.ts';
 export interface AssessOptions extends ProfileOptions {
   /** Where prepared models are kept; made if it is not there. */
   readonly folder: string;
-  /** What the measurements are for. An emulated device is stood in for by the CPU. */
+  /** What the measurements are for: the CPU, or an emulated device, which the CPU stands in for. */
   readonly device: Device;
   readonly sessionOptions?: Readonly<Record<string, unknown>>;
   /** Rows that requests are gathered to before a run (default 1): what the way of loading is chosen for. */
@@ -70,18 +70,8 @@ const WINS_SHARE = 0.8;
 export async function assessModel(stored: StoredModel, wanted: AssessOptions): Promise<Assessment> {
   const options = { ...wanted, maxRows: wanted.maxRows ?? Math.max(MAX_ROWS, wanted.batchRows ?? 1) };
   const { report } = options;
-  const device: Device = options.device.kind === 'emulated' ? { ...options.device, kind: 'cpu' } : options.device;
+  const device: Device = { ...options.device, kind: 'cpu' };
   const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
-  if (device.kind !== 'cpu') {
-    report?.('Measuring the model');
-    const profile = profileOf(await profileModel(original, device, options));
-    // Not every driver shows what a model takes of the device: it is never less than its weights.
-    return {
-      profile: { ...profile, memoryBytes: Math.max(profile.memoryBytes, stored.bytes) },
-      preparedPath: null,
-      mode: 'original',
-    };
-  }
   let staging: string | undefined;
   try {
     staging = await newStaging(options.folder);
@@ -102,12 +92,30 @@ export async function assessModel(stored: StoredModel, wanted: AssessOptions): P
   }
 }
 
-function isDiskFull(error: unknown): boolean {
+/** What measuring on a device needs to know. */
+export type OriginalOptions = ProfileOptions & { readonly sessionOptions?: Readonly<Record<string, unknown>> };
+
+/**
+ * Measures a model as its original file is loaded, on any device. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`),
+ * TIMEOUT, CANCELLED.
+ */
+export async function profileOriginal(
+  stored: StoredModel,
+  device: Device,
+  options: OriginalOptions,
+): Promise<ModelProfile> {
+  const original = loadable(stored, 'original', stored.path, false, options.sessionOptions);
+  const profile = profileOf(await profileModel(original, device, options));
+  // Not every driver shows what a model takes of the device: it is never less than its weights.
+  return ownsMemory(device) ? { ...profile, memoryBytes: Math.max(profile.memoryBytes, stored.bytes) } : profile;
+}
+
+export function isDiskFull(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : null;
   return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
-function loadable(
+export function loadable(
   stored: StoredModel,
   id: string,
   path: string,
@@ -118,7 +126,7 @@ function loadable(
 }
 
 /** The measured figures alone, rounded to what they are good for. */
-function profileOf({ loadMs, runMs, memoryBytes, runMsByRows, device }: Measurement): ModelProfile {
+export function profileOf({ loadMs, runMs, memoryBytes, runMsByRows, device }: Measurement): ModelProfile {
   const round = (ms: number): number => Number(ms.toPrecision(4));
   return {
     loadMs: round(loadMs),

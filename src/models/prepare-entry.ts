@@ -11,8 +11,9 @@ import { toErrorMessage } from '../workers/protocol.ts';
 import { MODEL_FILE, WEIGHTS_FILE } from './artefact.ts';
 import type { PrepareJob, PrepareOutcome } from './prepare.ts';
 
-async function prepare({ source, staging, device, sessionOptions }: PrepareJob): Promise<PrepareOutcome> {
+async function prepare({ source, staging, device, portable, sessionOptions }: PrepareJob): Promise<PrepareOutcome> {
   const writing = {
+    ...(portable === true && { graphOptimizationLevel: 'basic' as const }),
     optimizedModelFilePath: join(staging, MODEL_FILE),
     extra: {
       session: {

@@ -15,6 +15,8 @@ export interface PrepareJob {
   readonly source: string;
   readonly staging: string;
   readonly device: Device;
+  /** Only what every provider could do with the graph, for devices that go on from there. */
+  readonly portable?: boolean;
   readonly sessionOptions: Readonly<Record<string, unknown>>;
 }
 

@@ -1,7 +1,7 @@
 // Measures a model in a throwaway worker: what a load and a run take, by batch size too, and how much memory it holds
 // once warm. Within seconds: growth of the batch stops when time or memory would pass a limit.
 
-import type { Device } from '../devices/types.ts';
+import { type Device, ownsMemory } from '../devices/types.ts';
 import { GpufaasError } from '../errors.ts';
 import type { Tensor } from '../tensors.ts';
 import type { LoadableModel, LoadResult, RunResult } from '../workers/types.ts';
@@ -73,10 +73,12 @@ export async function measureLoaded(
     found !== null && mayBatch(load.inputs, load.outputs)
       ? await timeByRows(trial, id, load, { runMs, freeSize: found.freeSize, memoryBytes }, options, deadlineMs)
       : null;
+  // A device's arena keeps what the largest batch took until the model goes.
+  const keptBytes = byRows !== null && ownsMemory(device) ? (await trial.memory()).residentBytes : 0;
   return {
     loadMs: load.loadMs,
     runMs,
-    memoryBytes,
+    memoryBytes: Math.min(options.budgetBytes, Math.max(memoryBytes, keptBytes)),
     ...(byRows !== null && { runMsByRows: byRows }),
     device: device.kind === 'cpu' ? `cpu x ${device.threads}` : device.id,
     residentBytes,
@@ -136,8 +138,8 @@ async function timeByRows(
       const { outputs } = await trial.run(id, inputs);
       if (outputs.some(({ shape }) => shape[0] !== rows)) break;
       measured.push({ rows, ms: await timeRuns(trial, id, inputs, deadlineMs) });
-      const { peakBytes } = await trial.memory();
-      extraBytes = Math.max(0, (peakBytes ?? 0) - one.memoryBytes);
+      const { residentBytes, peakBytes } = await trial.memory();
+      extraBytes = Math.max(0, (peakBytes ?? residentBytes) - one.memoryBytes);
     } catch (error) {
       // A batch it does not take, or has no room for, ends the growth and says nothing against the model.
       if (error instanceof GpufaasError && (error.code === 'BAD_TENSOR' || error.code === 'OUT_OF_MEMORY')) break;

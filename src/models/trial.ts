@@ -2,7 +2,7 @@
 // ends it becomes an error about the model.
 
 import { writeFileSync } from 'node:fs';
-import type { Device } from '../devices/types.ts';
+import { type Device, ownsMemory } from '../devices/types.ts';
 import { GpufaasError } from '../errors.ts';
 import type { Tensor } from '../tensors.ts';
 import { canLimitMemory, processBytes } from '../workers/native-process.ts';
@@ -48,7 +48,8 @@ export async function withTrial<T>(
       runLimitMs: options.callLimitMs,
       loadLimitMs: options.callLimitMs,
       crashLimit: 1,
-      ...(limits.dataLimitBytes !== undefined && { dataLimitBytes: limits.dataLimitBytes }),
+      // A driver maps the memory of its card, and more, into the process: no limit on addresses says anything then.
+      ...(limits.dataLimitBytes !== undefined && !ownsMemory(device) && { dataLimitBytes: limits.dataLimitBytes }),
       ...options.runner,
     },
     { onReady: () => undefined, onLost: lost.resolve, onNotice: () => undefined },

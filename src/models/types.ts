@@ -23,8 +23,19 @@ export interface ModelProfile {
   readonly memoryBytes: number;
   /** Entry i: milliseconds of a run with i + 1 rows; absent if the model has no batch axis. */
   readonly runMsByRows?: readonly number[];
+  /** A load with the bytes in the host cache, where that is known beforehand (emulated devices). */
+  readonly hostLoadMs?: number;
   /** Where it was measured. */
   readonly device: string;
+  /** Where devices have memory of their own: the figures by kind of device. */
+  readonly kinds?: readonly KindProfile[];
+}
+
+/** What a model costs on one kind of device. */
+export interface KindProfile extends Omit<ModelProfile, 'kinds'> {
+  readonly kind: string;
+  /** It could not be measured there: taken from what the CPU shows. */
+  readonly estimated: boolean;
 }
 
 /** A model as functions use it: stored, checked, prepared, profiled. */
@@ -34,4 +45,6 @@ export interface Model extends StoredModel {
   readonly profile: ModelProfile;
   /** The prepared artefact, if one is used; else the original is loaded. */
   readonly preparedPath: string | null;
+  /** The form that devices load which copy models, where one was made; else they load the original. */
+  readonly portablePath?: string | null;
 }

@@ -120,6 +120,23 @@ export class Residency {
     }
   }
 
+  /** Lends so many bytes to something other than a copy; the caller has asked `canHold`. */
+  reserve(device: DeviceState, bytes: number): void {
+    this.makeRoom(device, bytes);
+    device.reservedBytes = bytes;
+    device.heldBytes += bytes;
+    device.fixedBytes += bytes;
+    this.#idle.memoryChanged(device);
+  }
+
+  /** Takes back what was lent. */
+  unreserve(device: DeviceState): void {
+    device.heldBytes -= device.reservedBytes;
+    device.fixedBytes -= device.reservedBytes;
+    device.reservedBytes = 0;
+    this.#idle.memoryChanged(device);
+  }
+
   /** The copy that could run now, on the device of the lowest index. */
   freeCopy(model: ModelState): Copy | undefined {
     for (;;) {
@@ -190,22 +207,20 @@ export class Residency {
     this.#unwanted.delete(copy);
   }
 
-  /** What requests wait for counts as used. */
   evictUnwanted(): void {
     for (const copy of this.#unwanted) {
-      if (copy.evictable && copy.model.waiting.size === 0)
-        this.evict(copy, copy.model.removed ? 'removed' : 'requested');
+      if (mayGo(copy)) this.evict(copy, copy.model.removed ? 'removed' : 'requested');
     }
   }
 
-  /** Evicts what was not used for its keep-alive; what requests wait for counts as used. */
+  /** Evicts what was not used for its keep-alive. */
   evictExpired(nowMs: number): void {
     for (
       let copy = this.#expiring.top();
       copy !== undefined && copy.expiresAtMs <= nowMs;
       copy = this.#expiring.top()
     ) {
-      if (copy.evictable && copy.model.waiting.size === 0) this.evict(copy, 'keep-alive');
+      if (mayGo(copy)) this.evict(copy, 'keep-alive');
       else {
         this.#expiring.remove(copy);
         this.#watchKeepAlive(copy, nowMs);
@@ -223,4 +238,9 @@ export class Residency {
     copy.expiresAtMs = fromMs + Math.max(1, copy.model.keepAliveMs);
     this.#expiring.put(copy);
   }
+}
+
+/** What requests wait for counts as used; a device of which memory is reserved is left alone. */
+function mayGo(copy: Copy): boolean {
+  return copy.evictable && copy.model.waiting.size === 0 && copy.device.reservedBytes === 0;
 }

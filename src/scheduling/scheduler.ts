@@ -11,6 +11,7 @@ import { locality } from './policies/locality/locality.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
 import { deviceAdded, deviceLost, loadFailed, loadFinished, runEnding, runFailed, runFinished } from './progress.ts';
 import { ModelState } from './state.ts';
+import { Reservations } from './reservations.ts';
 import type { SchedulerAction, SchedulerEvent, SchedulerOptions, SchedulerView, SchedulingCore } from './types.ts';
 import { viewOf } from './view.ts';
 import { Wishes } from './wishes.ts';
@@ -42,6 +43,7 @@ class Scheduler implements SchedulingCore {
   readonly #instance: PolicyInstance;
   readonly #intake: Intake;
   readonly #wishes: Wishes;
+  readonly #reservations: Reservations;
   readonly #removed = new Set<ModelState>();
 
   constructor(options: SchedulerOptions, policy: Policy) {
@@ -52,6 +54,7 @@ class Scheduler implements SchedulingCore {
     this.#pool.watcher = this.#instance;
     this.#intake = new Intake(this.#pool, options);
     this.#wishes = new Wishes(this.#pool);
+    this.#reservations = new Reservations(this.#pool);
   }
 
   apply(nowMs: number, event: SchedulerEvent): void {
@@ -75,6 +78,10 @@ class Scheduler implements SchedulingCore {
         if (request !== undefined) pool.withdraw(request);
         return;
       }
+      case 'reserve':
+        return this.#reservations.ask(event.reservation, event.device, event.bytes);
+      case 'unreserve':
+        return this.#reservations.release(event.reservation);
       case 'device-added':
         if (!deviceAdded(pool, event.device)) return;
         this.#intake.deviceCame(pool.devicesById.get(event.device.id)!);
@@ -98,6 +105,7 @@ class Scheduler implements SchedulingCore {
     this.#intake.expire();
     pool.residency.evictUnwanted();
     for (const device of pool.overfull.splice(0)) pool.residency.makeRoom(device, 0);
+    const reservations = this.#reservations.grant();
     pool.serveBound();
     this.#wishes.fulfil();
     // A rejection may be what others waited for.
@@ -110,7 +118,9 @@ class Scheduler implements SchedulingCore {
       pool.models.delete(model.id);
       pool.modelsByIndex[model.index] = undefined;
     }
-    return pool.takeActions();
+    const actions = pool.takeActions();
+    actions.push(...reservations);
+    return actions;
   }
 
   nextWakeMs(): number | null {
@@ -142,6 +152,8 @@ class Scheduler implements SchedulingCore {
         return;
       case 'model-observed':
         return observe(model, event);
+      case 'host-cached':
+        return model.observeLoad(event);
       case 'load-requested':
         if (named !== undefined) this.#wishes.add(model, named);
         return;
@@ -188,12 +200,13 @@ function observe(
   seen: {
     readonly memoryBytes?: number;
     readonly loadMs?: number;
+    readonly hostLoadMs?: number;
     readonly runMs?: number;
     readonly runMsByRows?: readonly number[];
   },
 ): void {
   if (seen.memoryBytes !== undefined) model.memoryBytes = seen.memoryBytes;
-  if (seen.loadMs !== undefined) model.loadMs = seen.loadMs;
+  model.observeLoad(seen);
   if (seen.runMs !== undefined) model.runMs = seen.runMs;
   if (seen.runMsByRows !== undefined && model.batching !== undefined) {
     model.batching = { ...model.batching, runMsByRows: seen.runMsByRows };

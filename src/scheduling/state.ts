@@ -24,7 +24,11 @@ export class ModelState {
   /** Dense, in order of registration. */
   readonly index: number;
   memoryBytes: number;
+  /** What a load takes now: from the host cache while the model's bytes are there and that is known, else from disk. */
   loadMs: number;
+  #diskLoadMs: number;
+  #hostLoadMs: number | undefined;
+  #hostCached = false;
   runMs: number;
   batching: BatchingSpec | undefined;
   keepAliveMs: number | undefined;
@@ -51,9 +55,19 @@ export class ModelState {
     this.id = spec.id;
     this.memoryBytes = spec.memoryBytes;
     this.loadMs = spec.loadMs;
+    this.#diskLoadMs = spec.loadMs;
+    this.#hostLoadMs = spec.hostLoadMs;
     this.runMs = spec.runMs;
     this.batching = spec.batching;
     this.keepAliveMs = spec.keepAliveMs;
+  }
+
+  /** Takes over what became known of loads. */
+  observeLoad(seen: { readonly loadMs?: number; readonly hostLoadMs?: number; readonly cached?: boolean }): void {
+    this.#diskLoadMs = seen.loadMs ?? this.#diskLoadMs;
+    this.#hostLoadMs = seen.hostLoadMs ?? this.#hostLoadMs;
+    this.#hostCached = seen.cached ?? this.#hostCached;
+    this.loadMs = this.#hostCached ? (this.#hostLoadMs ?? this.#diskLoadMs) : this.#diskLoadMs;
   }
 
   /** The expected time of one run over so many rows, in milliseconds; beyond the known rows the last step repeats. */
@@ -149,8 +163,11 @@ export class DeviceState {
   present = true;
   /** When it was lost, while it is not present. */
   lostAtMs = 0;
+  /** By copies and by a reservation. */
   heldBytes = 0;
-  /** Of the held bytes, those that no eviction can free now (pinned or in use). */
+  /** Of the held bytes, those that are lent to something other than a copy. Above 0, nothing is loaded or evicted here. */
+  reservedBytes = 0;
+  /** Of the held bytes, those that no eviction can free now (pinned, in use or reserved). */
   fixedBytes = 0;
   /** Of the held bytes, those of pinned models. */
   pinnedBytes = 0;
@@ -202,7 +219,8 @@ export class DeviceState {
 
   /** A load could start: on a device that overlaps, beside a run too. */
   get canLoad(): boolean {
-    return this.present && this.load === null && this.loaded === null && (this.run === null || this.overlap);
+    const isFree = this.load === null && this.loaded === null && (this.run === null || this.overlap);
+    return isFree && this.present && this.reservedBytes === 0;
   }
 
   /** When it is expected to have done what it does now and its local queue. */
@@ -210,9 +228,9 @@ export class DeviceState {
     return this.busyUntilMs + this.localRunMs;
   }
 
-  /** True if so many bytes could be made free by evictions. */
+  /** True if so many bytes could be made free by evictions now. */
   canHold(bytes: number): boolean {
-    return this.memoryBytes - this.fixedBytes >= bytes;
+    return this.reservedBytes === 0 && this.memoryBytes - this.fixedBytes >= bytes;
   }
 }
 

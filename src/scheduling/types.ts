@@ -15,6 +15,8 @@ export interface ModelSpec {
   readonly memoryBytes: number;
   /** Expected duration of a load; refined by `model-observed`. */
   readonly loadMs: number;
+  /** Expected duration of a load while the model's bytes are in the host cache; absent: not known yet. */
+  readonly hostLoadMs?: number;
   /** Expected duration of one run at batch 1; refined by `model-observed`. */
   readonly runMs: number;
   /** Absent: the model can't be batched. */
@@ -73,9 +75,12 @@ export type SchedulerEvent =
       readonly model: ModelId;
       readonly memoryBytes?: number;
       readonly loadMs?: number;
+      readonly hostLoadMs?: number;
       readonly runMs?: number;
       readonly runMsByRows?: readonly number[];
     }
+  /** The model's bytes came into the host cache, or left it: from now on its loads take `hostLoadMs`, or `loadMs`. */
+  | { readonly type: 'host-cached'; readonly model: ModelId; readonly cached: boolean }
   | { readonly type: 'submitted'; readonly request: RequestSpec }
   /** Removes a queued request; one that is running is left to finish (the driver drops its answer). */
   | { readonly type: 'cancelled'; readonly request: RequestId }
@@ -106,7 +111,17 @@ export type SchedulerEvent =
   /** No demand load of it until further notice (quarantine); queued requests of it are rejected. */
   | { readonly type: 'barred'; readonly model: ModelId; readonly barred: boolean }
   /** An invocation arrived that will probably run this model soon. */
-  | { readonly type: 'hinted'; readonly model: ModelId };
+  | { readonly type: 'hinted'; readonly model: ModelId }
+  /** Something other than a resident model wants memory of a device for a while; a `reservation` action answers, once. */
+  | {
+      readonly type: 'reserve';
+      /** A name of the driver's for it. */
+      readonly reservation: string;
+      readonly device: DeviceId;
+      readonly bytes: number;
+    }
+  /** The reservation, or the wait for it, is over. It outlives the device's loss: its holder is a process of its own. */
+  | { readonly type: 'unreserve'; readonly reservation: string };
 
 /** Why the core decided as it did: one stable word each, for `explain` and the metrics. */
 export type DecisionReason =
@@ -171,6 +186,16 @@ export type SchedulerAction =
       readonly request: RequestId;
       readonly code: 'QUEUE_FULL' | 'DEADLINE' | 'DOES_NOT_FIT' | 'QUARANTINED' | 'MODEL_NOT_FOUND' | 'NO_DEVICE';
       readonly retryAfterMs?: number;
+    }
+  /**
+   * The answer to `reserve`: the memory is accounted from now on, and no load or eviction starts on the device until
+   * `unreserve`. Evictions that make its room come before it. `granted` false: the device could never have so much.
+   */
+  | {
+      readonly type: 'reservation';
+      readonly reservation: string;
+      readonly device: DeviceId;
+      readonly granted: boolean;
     };
 
 /** Bounds and switches of one scheduler. */
@@ -208,7 +233,10 @@ export interface ResidentView {
 export interface DeviceView {
   readonly id: DeviceId;
   readonly memoryBytes: number;
+  /** Held by models, and reserved. */
   readonly usedBytes: number;
+  /** Of the used bytes, those lent to something other than a resident model. */
+  readonly reservedBytes: number;
   readonly resident: readonly ResidentView[];
   /** Requests bound to this device and waiting. */
   readonly queued: number;

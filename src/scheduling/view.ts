@@ -20,6 +20,7 @@ function viewOfDevice(device: DeviceState): DeviceView {
     id: device.id,
     memoryBytes: device.memoryBytes,
     usedBytes: device.heldBytes,
+    reservedBytes: device.reservedBytes,
     resident: [...device.copies.values()].map(viewOfCopy),
     queued: device.local.size + bound,
     busy: !device.idle || device.ending !== null,

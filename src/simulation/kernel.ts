@@ -218,6 +218,8 @@ class Kernel {
       this.#rejected++;
       return;
     }
+    // Nothing in a simulation asks for one.
+    if (action.type === 'reservation') return;
     const device = this.#deviceIndex.get(action.device);
     const model = this.#modelIn(action);
     if (device === undefined || model === undefined) throw broken(`it named ${action.device} and ${action.model}`);
@@ -227,7 +229,7 @@ class Kernel {
   }
 
   /** The model an action names; what a run is of is known from its first request, without looking for the name. */
-  #modelIn(action: Exclude<SchedulerAction, { readonly type: 'reject' }>): number | undefined {
+  #modelIn(action: Extract<SchedulerAction, { readonly model: string }>): number | undefined {
     const first = action.type === 'run' ? action.requests[0] : undefined;
     const guess = first === undefined ? undefined : this.#modelOf[first];
     const isRight = guess !== undefined && this.#workload.models[guess]?.id === action.model;

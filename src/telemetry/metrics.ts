@@ -173,6 +173,7 @@ function registerGauges(registry: Registry, source: MetricsSource): void {
   perDevice('gpufaas_device_resident_models', 'Models resident.', (device) => device.resident.length);
   perDevice('gpufaas_device_queued', 'Runs bound to the device and waiting.', (device) => device.queued);
   perDevice('gpufaas_device_up', '1 if the device serves.', (device) => (device.state === 'ready' ? 1 : 0));
+  registerHostCache(registry, source);
   new Gauge({
     name: 'gpufaas_queued',
     help: 'Runs waiting anywhere.',
@@ -195,6 +196,40 @@ function registerGauges(registry: Registry, source: MetricsSource): void {
       }
     },
   });
+}
+
+/** Models ready in host memory; no series where there is no such cache. */
+function registerHostCache(registry: Registry, source: MetricsSource): void {
+  type View = NonNullable<PsResponse['hostCache']>;
+  const registers = [registry];
+  const gauge = (name: string, help: string, value: (view: View) => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        const { hostCache } = source.ps();
+        // `remove` without labels leaves the name without a value.
+        if (hostCache === undefined) this.remove();
+        else this.set(value(hostCache));
+      },
+    });
+  const counter = (name: string, help: string, value: (view: View) => number) =>
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        const { hostCache } = source.ps();
+        this.reset();
+        if (hostCache !== undefined) this.inc(value(hostCache));
+      },
+    });
+  gauge('gpufaas_host_cache_bytes', 'Bytes of models ready in host memory.', ({ bytes }) => bytes);
+  gauge('gpufaas_host_cache_budget_bytes', 'Budget of the host cache.', ({ budgetBytes }) => budgetBytes);
+  gauge('gpufaas_host_cache_models', 'Models ready in host memory.', ({ models }) => models);
+  counter('gpufaas_host_cache_hits_total', 'Loads that found their bytes in host memory.', ({ hits }) => hits);
+  counter('gpufaas_host_cache_misses_total', 'Loads that read their bytes from disk.', ({ misses }) => misses);
 }
 
 function countOwn(own: OwnMetrics, record: InvocationRecord): void {

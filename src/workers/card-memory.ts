@@ -16,6 +16,8 @@ export interface CardMemoryOptions {
   /** The budget of models on this card: a share of it may go missing before a restart is worth it. */
   readonly budgetBytes: number;
   readonly watchMs?: number;
+  /** How long a load or an eviction waits for one reading. */
+  readonly readLimitMs?: number;
   /** How long an eviction may take to show in the driver's figures. */
   readonly returnLimitMs?: number;
   readonly onNotice: (message: string, details: Readonly<Record<string, unknown>>) => void;
@@ -26,8 +28,11 @@ export interface CardMemoryOptions {
 const WATCH_MS = 5_000;
 const RETURN_LIMIT_MS = 2_000;
 const RETURN_POLL_MS = 100;
-/** A load waits this long for its measurement; a driver that is slower must not make every load slower. */
-const LOAD_READ_MS = 250;
+/**
+ * A load waits this long for each of its measurements; a driver that is slower (one program for all cards of a large machine) must
+ * not make every cold start slower.
+ */
+const LOAD_READ_MS = 100;
 /** An eviction is complete when this share of what the load took is back. */
 const COMPLETE_SHARE = 0.8;
 const LEAST_LEAK_BYTES = 256e6;
@@ -39,6 +44,9 @@ export class CardMemory {
   readonly #loadedBytes = new Map<string, number>();
   #latest: CardReading | null = null;
   #reading: Promise<CardReading | null> | undefined;
+  /** Starts and ends of loads and evictions; a reading belongs to the time between two of them. */
+  #operations = 0;
+  #latestAfter = -1;
   #timer: NodeJS.Timeout | undefined;
   #tail: Promise<unknown> = Promise.resolve();
   #missingBytes = 0;
@@ -69,14 +77,20 @@ export class CardMemory {
 
   /** Asks the driver now; several who ask at once share one answer. */
   refresh(): Promise<CardReading | null> {
-    this.#reading ??= this.#read().finally(() => (this.#reading = undefined));
-    return this.#reading;
+    if (this.#reading !== undefined) return this.#reading;
+    const reading = this.#read().finally(() => {
+      if (this.#reading === reading) this.#reading = undefined;
+    });
+    this.#reading = reading;
+    return reading;
   }
 
   async #read(): Promise<CardReading | null> {
+    const operations = this.#operations;
     const reading = await this.#options.read();
     if (reading === null) return null;
     this.#latest = reading;
+    this.#latestAfter = operations;
     const { reserveBytes, onNotice } = this.#options;
     const short = reading.freeBytes < reserveBytes;
     if (short !== this.#short) {
@@ -88,6 +102,27 @@ export class CardMemory {
       });
     }
     return reading;
+  }
+
+  get #readLimitMs(): number {
+    return this.#options.readLimitMs ?? LOAD_READ_MS;
+  }
+
+  /** The reading before an operation: the watch's, if nothing of ours happened since, so that nobody waits for the driver. */
+  async #before(): Promise<CardReading | null> {
+    if (this.#latestAfter === this.#operations) return this.#latest;
+    return within(this.refresh(), this.#readLimitMs);
+  }
+
+  async #operate<T>(task: () => Promise<T>): Promise<T> {
+    this.#operations++;
+    try {
+      return await task();
+    } finally {
+      this.#operations++;
+      // A reading that began meanwhile says neither what was before nor what is after.
+      this.#reading = undefined;
+    }
   }
 
   /** Readings before and after belong to one operation only if no other comes between. */
@@ -103,8 +138,8 @@ export class CardMemory {
     task: () => Promise<T>,
   ): Promise<{ readonly result: T; readonly measuredBytes: number | null }> {
     return this.#inOrder(async () => {
-      const before = await this.refresh();
-      const result = await task();
+      const before = await this.#before();
+      const result = await this.#operate(task);
       const reading = this.refresh();
       // Even a reading that comes late is what the eviction will be compared with.
       const measured = reading.then((after) => {
@@ -113,7 +148,7 @@ export class CardMemory {
         this.#loadedBytes.set(model, bytes);
         return bytes;
       });
-      return { result, measuredBytes: await within(measured, LOAD_READ_MS) };
+      return { result, measuredBytes: await within(measured, this.#readLimitMs) };
     });
   }
 
@@ -125,8 +160,8 @@ export class CardMemory {
     return this.#inOrder(async () => {
       const expected = this.#loadedBytes.get(model) ?? 0;
       this.#loadedBytes.delete(model);
-      const before = await this.refresh();
-      const result = await task();
+      const before = await this.#before();
+      const result = await this.#operate(task);
       const limitMs = performance.now() + (this.#options.returnLimitMs ?? RETURN_LIMIT_MS);
       let after = await this.refresh();
       const released = (): number => (before === null || after === null ? 0 : after.freeBytes - before.freeBytes);

@@ -17,6 +17,7 @@ import {
   type WorkerConfig,
 } from './protocol.ts';
 import { Residents } from './residents.ts';
+import { sweepMemory } from './orphaned.ts';
 import { ModelThread, ThreadHost } from './thread-host.ts';
 import { channelToParent } from './transport.ts';
 
@@ -69,7 +70,10 @@ let emptyRssBytes = process.memoryUsage.rss();
 
 const channel = channelToParent({
   onMessage: (message, parts) => void handle(message as unknown as ToWorker, parts),
-  onClose: endNow,
+  onClose: () => {
+    if (config.memoryFolder !== undefined) sweepMemory(config.memoryFolder);
+    endNow();
+  },
 });
 
 function send(message: FromWorker, parts: readonly Uint8Array[] = []): void {

@@ -13,6 +13,8 @@ export interface WorkerConfig {
   readonly lanes?: LaneAddress;
   /** URL of a module that exports `createBackend`, instead of the device's own (fixtures). */
   readonly backend?: string;
+  /** A folder in memory that belongs to the daemon: to be removed if the daemon ends without doing so. */
+  readonly memoryFolder?: string;
 }
 
 /** The environment variable that carries the `WorkerConfig`. */

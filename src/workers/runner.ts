@@ -23,14 +23,17 @@ export interface RunnerOptions extends Partial<Omit<ProcessOptions, 'environment
   readonly environment?: Readonly<Record<string, string>>;
   /** Left to others on a GPU, in bytes: what is free below it is reported. */
   readonly reserveBytes?: number;
+  /** A folder in memory that a worker removes if this process ends without doing so. */
+  readonly memoryFolder?: string;
   /** URL of a module that exports `createBackend`, in place of the device's own (fixtures). */
   readonly backend?: string;
   /** Pauses before the first, second, … restart in a row with no success between; the last one repeats. */
   readonly backoffMs?: readonly number[];
   /** Deaths in a row, with no load or run between them that succeeded, after which the device counts as failed. */
   readonly crashLimit?: number;
-  /** How often the memory of a card is read (CUDA). */
+  /** How often the memory of a card is read (CUDA), and how long a load waits for that. */
   readonly cardWatchMs?: number;
+  readonly cardReadMs?: number;
   /** How often a failed device is tried again. */
   readonly failedRetryMs?: number;
 }
@@ -91,6 +94,7 @@ class ProcessRunner implements DeviceRunner {
       reserveBytes: this.#options.reserveBytes ?? 0,
       budgetBytes: memoryBytes,
       ...(this.#options.cardWatchMs !== undefined && { watchMs: this.#options.cardWatchMs }),
+      ...(this.#options.cardReadMs !== undefined && { readLimitMs: this.#options.cardReadMs }),
       onNotice: (message, details) => this.#events.onNotice(message, { device: this.device, ...details }),
       onLeak: (missingBytes) => this.#recycle(`${missingBytes} bytes did not come back after evictions`),
     });
@@ -132,8 +136,12 @@ class ProcessRunner implements DeviceRunner {
 
   #spawn(state: 'starting' | 'restarting' | 'failed'): void {
     this.#state = state;
-    const { backend } = this.#options;
-    const config = { device: this.#device, ...(backend !== undefined && { backend }) };
+    const { backend, memoryFolder } = this.#options;
+    const config = {
+      device: this.#device,
+      ...(backend !== undefined && { backend }),
+      ...(memoryFolder !== undefined && { memoryFolder }),
+    };
     const worker: WorkerProcess = new WorkerProcess(
       config,
       { ...DEFAULTS, ...this.#options, environment: this.#environment() },

@@ -10,11 +10,15 @@ export interface LoadableModel {
   readonly path: string;
   /** True if `path` was prepared: optimised ahead, weights mapped; load it without optimisation or prepacking. */
   readonly prepared: boolean;
+  /** The file that devices load which copy models; absent: `path` itself. */
+  readonly copied?: string;
   /** Session options of the manifest, handed to ONNX Runtime as they are. */
   readonly sessionOptions?: Readonly<Record<string, unknown>>;
   /** What an emulated device does instead: waits this long and accounts that much. */
   readonly emulation?: {
     readonly loadMs: number;
+    /** With the bytes in the host cache; absent: the device does not copy. */
+    readonly hostLoadMs?: number;
     readonly runMs: number;
     readonly memoryBytes: number;
     readonly runMsByRows?: readonly number[];

@@ -74,7 +74,7 @@ export async function checkDaemon(home: Home, version: string): Promise<Check[]>
 }
 
 async function checkPort(home: Home): Promise<Check> {
-  const { DEFAULT_HOST, DEFAULT_PORT } = await import('../../daemon/daemon.ts');
+  const { DEFAULT_HOST, DEFAULT_PORT } = await import('../../daemon/listen.ts');
   const settings = resolveSettings({}, home);
   const host = settings.host.value ?? DEFAULT_HOST;
   const port = Number(settings.port.value ?? DEFAULT_PORT);

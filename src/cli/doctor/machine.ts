@@ -10,6 +10,7 @@ import { probeDevice } from '../../devices/probe.ts';
 import { resolveDevices } from '../../devices/resolve.ts';
 import type { Device } from '../../devices/types.ts';
 import { toGpufaasError } from '../../errors.ts';
+import { memoryFolderRoom } from '../../models/memory-folder.ts';
 import { formatDuration, formatSize } from '../../units.ts';
 import { ok, trouble, type Check } from './check.ts';
 
@@ -55,12 +56,23 @@ export async function checkRuntime(): Promise<Check> {
 /** The driver and every card, each proven by a small session in a throwaway process. */
 export async function checkCards(): Promise<Check[]> {
   const findings = await discoverCuda();
+  const checks: Check[] = [];
   if (findings.driverProblem !== null) {
     const advice = 'Run nvidia-smi yourself; a driver that was just updated needs a restart of the machine.';
-    return [trouble('driver', 'problem', findings.driverProblem, advice)];
+    checks.push(trouble('driver', 'problem', findings.driverProblem, advice));
   }
-  if (findings.cards.length === 0) return [ok('driver', 'no NVIDIA card found: models run on the CPU')];
-  return [...driverChecks(findings), ...findings.cards.map(cardCheck)];
+  if (findings.cards.length > 0)
+    checks.push(...driverChecks(findings), ...findings.cards.map(cardCheck), checkHostCache());
+  return checks.length > 0 ? checks : [ok('driver', 'no NVIDIA card found: models run on the CPU')];
+}
+
+/** Whether models can be kept in host memory for cards. */
+function checkHostCache(): Check {
+  const room = memoryFolderRoom();
+  if (room === null) return ok('host cache', 'none: this system has no file system in memory');
+  const message = `files in memory (/dev/shm) can take ${formatSize(room)}`;
+  if (room >= LITTLE_MEMORY) return ok('host cache', message);
+  return trouble('host cache', 'warning', message, 'Run the container with --shm-size, or enlarge /dev/shm.');
 }
 
 function driverChecks({ cards, closedNodes }: CudaFindings): Check[] {
@@ -72,8 +84,13 @@ function driverChecks({ cards, closedNodes }: CudaFindings): Check[] {
 }
 
 function cardCheck({ card, device, problem }: CudaFindings['cards'][number]): Check {
-  const memory = `${formatSize(card.freeBytes)} of ${formatSize(card.totalBytes)} free`;
+  const size = (bytes: number | null): string => (bytes === null ? 'unknown' : formatSize(bytes));
+  const memory = `${size(card.freeBytes)} of ${size(card.totalBytes)} free`;
   const name = `cuda:${card.index}`;
+  if (device !== null && card.computeMode === 'exclusive') {
+    const advice = 'Models are not measured on it, but estimated; `nvidia-smi -c 0` lets several processes use it.';
+    return trouble(name, 'warning', `${card.name}, ${memory}, in exclusive compute mode`, advice);
+  }
   if (device !== null)
     return ok(name, `${card.name}, ${memory}, a session ran; ${formatSize(device.memoryBytes)} for models`);
   const advice = /setup cuda/.test(problem ?? '')

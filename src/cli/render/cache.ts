@@ -12,12 +12,20 @@ export function renderCache(ps: PsResponse, nowMs: number, only?: string): strin
     return `${renderHeader(device)}\n${resident.length === 0 ? '  nothing resident' : indent(renderResident(resident, nowMs))}`;
   });
   const notes = [
+    ...(ps.hostCache === undefined || only !== undefined ? [] : [renderHostCache(ps.hostCache)]),
     ...(ps.queued > 0 ? [`${ps.queued} queued, bound to no device`] : []),
     ...(ps.quarantined ?? [])
       .filter((name) => only === undefined || name === only)
       .map((name) => `${name} is quarantined: it killed its worker twice; \`gpufaas load ${name}\` tries it again`),
   ];
   return [...blocks, ...notes].join('\n\n');
+}
+
+/** One line on models kept ready in host memory. */
+export function renderHostCache(cache: NonNullable<PsResponse['hostCache']>): string {
+  const { bytes, budgetBytes, models, hits, misses } = cache;
+  const held = `${models} ${models === 1 ? 'model' : 'models'}, ${formatSize(bytes)} of ${formatSize(budgetBytes)}`;
+  return `host cache  ${held} · ${hits} loads from it, ${misses} from disk`;
 }
 
 /** One line for each device. */
@@ -40,7 +48,9 @@ function renderHeader(device: DeviceStatus): string {
   const id = styleText('bold', device.id, { stream: process.stdout });
   const memory = `${formatSize(device.usedBytes)} of ${formatSize(device.memoryBytes)}`;
   const queued = device.queued > 0 ? ` · ${device.queued} queued` : '';
-  return `${id}  ${device.state} · ${memory} · measured ${measured(device)}${queued}`;
+  const lent = device.reservedBytes ?? 0;
+  const measuring = lent > 0 ? ` · ${formatSize(lent)} lent to a measurement` : '';
+  return `${id}  ${device.state} · ${memory} · measured ${measured(device)}${measuring}${queued}`;
 }
 
 function renderResident(models: readonly ResidentModel[], nowMs: number): string {

@@ -8,14 +8,16 @@ import { renderTable } from './table.ts';
 export function renderDeployment(result: DeployResult): string {
   const parts = [`${result.name} version ${result.version} serves at ${result.url}`];
   if (result.models.length > 0) {
+    const rows = result.models.flatMap(rowsOf);
     parts.push(
-      renderTable(result.models, [
-        { title: 'MODEL', value: (model) => model.name },
-        { title: 'FILE', value: (model) => formatSize(model.bytes), align: 'right' },
-        { title: 'ON A DEVICE', value: (model) => formatSize(model.memoryBytes), align: 'right' },
-        { title: 'LOAD', value: (model) => formatDuration(model.loadMs), align: 'right' },
-        { title: 'RUN', value: (model) => formatDuration(model.runMs), align: 'right' },
-        { title: 'SHA256', value: (model) => model.sha256.slice(0, 12) },
+      renderTable(rows, [
+        { title: 'MODEL', value: (row) => row.name },
+        { title: 'FILE', value: (row) => formatSize(row.bytes), align: 'right' },
+        ...(rows.some(({ on }) => on !== '') ? [{ title: 'ON', value: (row: Row) => row.on }] : []),
+        { title: 'ON A DEVICE', value: (row) => formatSize(row.memoryBytes), align: 'right' },
+        { title: 'LOAD', value: (row) => formatDuration(row.loadMs), align: 'right' },
+        { title: 'RUN', value: (row) => formatDuration(row.runMs), align: 'right' },
+        { title: 'SHA256', value: (row) => row.sha256.slice(0, 12) },
       ]),
     );
   }
@@ -24,6 +26,18 @@ export function renderDeployment(result: DeployResult): string {
     parts.push(`Smoke test: ${status} in ${formatDuration(totalMs)}: ${firstLine(body)}`);
   }
   return parts.join('\n');
+}
+
+type Row = DeployResult['models'][number] & { readonly on: string };
+
+/** One row for each kind of device that the model was measured for; where it makes no difference, one. */
+function rowsOf(model: DeployResult['models'][number]): Row[] {
+  if (model.profiles === undefined) return [{ ...model, on: '' }];
+  return model.profiles.map(({ device, estimated, ...figures }) => ({
+    ...model,
+    ...figures,
+    on: estimated ? `${device} (estimate)` : device,
+  }));
 }
 
 function firstLine(body: string): string {

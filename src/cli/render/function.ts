@@ -53,12 +53,30 @@ function renderModel(model: ModelDetail): string {
       ['load', `${formatDuration(model.loadMs)}${model.prepared ? ' (prepared)' : ''}`],
       ['run', formatDuration(model.runMs)],
       ['run by rows', rows === null ? null : rows.map((ms, index) => `${index + 1}: ${formatDuration(ms)}`).join(', ')],
+      ...(model.profiles ?? []).map(renderProfile),
+      ['host cache', renderHostCache(model.hostCache)],
       ['inputs', renderTensors(model.inputs)],
       ['outputs', renderTensors(model.outputs)],
       ['resident on', model.residentOn.join(', ') || 'no device'],
       ['quarantined', model.quarantined ? 'yes: it killed its worker twice; deploy it again to try' : null],
     ]),
   );
+}
+
+function renderProfile(profile: NonNullable<ModelDetail['profiles']>[number]): [string, string] {
+  const { device, loadMs, runMs, memoryBytes, estimated } = profile;
+  const figures = `load ${formatDuration(loadMs)}, run ${formatDuration(runMs)}, ${formatSize(memoryBytes)}`;
+  return [`on ${device}`, estimated ? `${figures} (estimates: it could not be measured there yet)` : figures];
+}
+
+function renderHostCache(cache: ModelDetail['hostCache']): string | null {
+  if (cache === undefined) return null;
+  const { cached, hostLoadMs, diskLoadMs } = cache;
+  const times = [
+    ...(hostLoadMs === null ? [] : [`load from it ${formatDuration(hostLoadMs)}`]),
+    ...(diskLoadMs === null ? [] : [`from disk ${formatDuration(diskLoadMs)}`]),
+  ];
+  return [cached ? 'ready' : 'not there', ...times].join(', ');
 }
 
 function renderTensors(tensors: Tensors): string {

@@ -1,6 +1,7 @@
 // The one place that reads ONNX Runtime's error texts (its errors carry no codes) and says what they mean to us.
 
 import { type ErrorCode, GpufaasError } from '../../errors.ts';
+import { cardObstacle, cudaFailure, isCardLost, isOutOfCardMemory } from './cuda-errors.ts';
 
 /** What was being done when the runtime threw. */
 export type OrtStage = 'probe' | 'load' | 'run';
@@ -10,7 +11,7 @@ const OUT_OF_MEMORY =
 
 // After these the device's context is gone: every later call in this process fails too, only a new process helps.
 const DEVICE_LOST =
-  /illegal memory access|unspecified launch failure|device-side assert|cudaErrorIllegalAddress|cudaErrorLaunchFailure|uncorrectable ECC|fallen off the bus|device (was |is )?lost|DXGI_ERROR_DEVICE|CUDA failure (700|702|710|714|716|717|718|719)\b/i;
+  /illegal memory access|unspecified launch failure|device-side assert|cudaErrorIllegalAddress|cudaErrorLaunchFailure|uncorrectable ECC|fallen off the bus|device (was |is )?lost|DXGI_ERROR_DEVICE/i;
 
 const NO_ADAPTER = /failed to get a webgpu adapter|no supported adapters/i;
 
@@ -21,6 +22,9 @@ const BAD_INPUT =
 
 /** One line without file paths, source positions or error numbers of the runtime's inside. */
 function bland(message: string): string {
+  const failure = cudaFailure(message);
+  // What stands before and after it are the provider's own insides, and the name of the machine.
+  if (failure !== null) return `${failure.library} failure ${failure.number}: ${failure.text}`;
   const line =
     message
       .replace(/^\s*(Error|Exception|non-zero status code returned while running)\s*:?\s*/i, '')
@@ -37,9 +41,10 @@ function bland(message: string): string {
 }
 
 function codeOf(message: string, stage: OrtStage): ErrorCode {
-  if (OUT_OF_MEMORY.test(message)) return 'OUT_OF_MEMORY';
-  if (stage === 'probe') return 'NO_DEVICE';
-  if (DEVICE_LOST.test(message)) return 'WORKER_DIED';
+  if (stage === 'probe') return OUT_OF_MEMORY.test(message) ? 'OUT_OF_MEMORY' : 'NO_DEVICE';
+  const failure = cudaFailure(message);
+  if (OUT_OF_MEMORY.test(message) || (failure !== null && isOutOfCardMemory(failure))) return 'OUT_OF_MEMORY';
+  if (DEVICE_LOST.test(message) || (failure !== null && isCardLost(failure))) return 'WORKER_DIED';
   return stage === 'load' ? 'BAD_MODEL' : 'BAD_TENSOR';
 }
 
@@ -70,7 +75,7 @@ export function translateOrtError(thrown: unknown, stage: OrtStage, path?: strin
           suggestions: ['Install the Vulkan driver of your graphics card (Linux).'],
         });
       }
-      return new GpufaasError(code, `The device can't be used: ${text}`, {
+      return new GpufaasError(code, `The device can't be used: ${cardObstacle(message) ?? text}`, {
         cause: thrown,
         suggestions: ['Run `gpufaas doctor`.'],
       });

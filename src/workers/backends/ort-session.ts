@@ -76,7 +76,7 @@ const SHRINK_AFTERWARDS = { extra: { memory: { enable_memory_arena_shrinkage: 'c
 /** A run with so many times the bytes of the first one is out of the ordinary. */
 const LARGE_FACTOR = 2;
 
-function asLoadedModel(session: Session, model: LoadableModel): LoadedModel {
+function asLoadedModel(session: Session, model: LoadableModel, device: Device): LoadedModel {
   let ordinaryBytes = Infinity;
   const isLarge = (tensors: readonly Tensor[]): boolean => {
     const bytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
@@ -95,7 +95,7 @@ function asLoadedModel(session: Session, model: LoadableModel): LoadedModel {
       const startMs = performance.now();
       let results: Awaited<ReturnType<Session['run']>>;
       try {
-        results = await session.run(feeds, isLarge(tensors) ? SHRINK_AFTERWARDS : {});
+        results = await session.run(feeds, device.kind === 'cpu' && isLarge(tensors) ? SHRINK_AFTERWARDS : {});
       } catch (error) {
         throw translateOrtError(error, 'run');
       }
@@ -128,7 +128,7 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
         throw translateOrtError(error, 'load', path);
       }
       try {
-        return asLoadedModel(session, model);
+        return asLoadedModel(session, model, device);
       } catch (error) {
         await session.release();
         throw error instanceof GpufaasError ? error : translateOrtError(error, 'load');

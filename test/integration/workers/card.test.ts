@@ -29,7 +29,7 @@ const model = (id: string, mib: number, path = id) =>
   emulatedModel(id, { path, emulation: { loadMs: 1, runMs: 1, memoryBytes: mib * MIB } });
 
 async function started(options = {}): Promise<Watched> {
-  const watched = watch(card, { backend: BACKEND, backoffMs: [0], ...options });
+  const watched = watch(card, { backend: BACKEND, backoffMs: [0], cardReadMs: 5_000, ...options });
   await watched.runner.start();
   return watched;
 }

@@ -1,4 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { renderCache } from '../../../src/cli/render/cache.ts';
+import { renderDeployment } from '../../../src/cli/render/deployment.ts';
 import { renderPairs, renderTable } from '../../../src/cli/render/table.ts';
 import { renderTiming } from '../../../src/cli/render/timing.ts';
 
@@ -49,5 +51,48 @@ describe('tables', () => {
         ['nothing', null],
       ]),
     ).toBe('name  x');
+  });
+});
+
+describe('what a model costs where devices have memory of their own', () => {
+  const model = { name: 'm', sha256: 'a'.repeat(64), bytes: 5e6, loadMs: 2, runMs: 8, memoryBytes: 60e6 };
+  const deployed = { name: 'f', version: 1, url: 'http://x', smokeTest: null };
+  const kind = (device: string, estimated: boolean) => ({
+    kind: device.split(':')[0]!,
+    device,
+    loadMs: 200,
+    runMs: 1,
+    memoryBytes: 90e6,
+    estimated,
+  });
+
+  it('is shown by kind of device, estimates as such', () => {
+    const profiles = [kind('cuda:0', false), kind('webgpu:0', true)];
+    const text = renderDeployment({ ...deployed, models: [{ ...model, profiles }] });
+    expect(text).toMatch(/MODEL +FILE +ON +ON A DEVICE/);
+    expect(text).toMatch(/m +5 MB +cuda:0 +90 MB +200 ms/);
+    expect(text).toMatch(/m +5 MB +webgpu:0 \(estimate\) +90 MB/);
+    expect(renderDeployment({ ...deployed, models: [model] })).toMatch(/MODEL +FILE +ON A DEVICE/);
+  });
+
+  it('is followed by what the host cache holds, and by memory that is lent', () => {
+    const device = {
+      id: 'cuda:0',
+      kind: 'cuda',
+      name: 'card',
+      state: 'ready',
+      pid: 1,
+      memoryBytes: 8e9,
+      usedBytes: 1e9,
+      reservedBytes: 856e6,
+      measuredBytes: null,
+      resident: [],
+      queued: 0,
+    };
+    const hostCache = { bytes: 2e9, budgetBytes: 4e9, models: 1, hits: 3, misses: 2 };
+    const text = renderCache({ devices: [device], queued: 0, hostCache }, 0);
+    expect(text).toContain('1 GB of 8 GB · measured - · 856 MB lent to a measurement');
+    expect(text).toContain('host cache  1 model, 2 GB of 4 GB · 3 loads from it, 2 from disk');
+    expect(renderCache({ devices: [device], queued: 0 }, 0)).not.toContain('host cache');
   });
 });

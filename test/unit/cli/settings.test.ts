@@ -11,7 +11,8 @@ import {
   settingName,
   writeConfig,
 } from '../../../src/cli/settings.ts';
-import { DEFAULT_HOST, DEFAULT_POLICY, DEFAULT_PORT } from '../../../src/daemon/daemon.ts';
+import { DEFAULT_POLICY } from '../../../src/daemon/daemon.ts';
+import { DEFAULT_HOST, DEFAULT_PORT } from '../../../src/daemon/listen.ts';
 import { GpufaasError } from '../../../src/errors.ts';
 import { resolveHome, type Home } from '../../../src/home.ts';
 import { POLICIES } from '../../../src/scheduling/scheduler.ts';
@@ -107,6 +108,7 @@ describe('settings', () => {
     expect(effectiveValue('host', settings.host)).toBe(DEFAULT_HOST);
     expect(effectiveValue('port', settings.port)).toBe(String(DEFAULT_PORT));
     expect(effectiveValue('model-quota', settings['model-quota'])).toBeNull();
+    expect(effectiveValue('host-cache', settings['host-cache'])).toBe('auto');
     expect(POLICY_NAMES).toEqual(POLICIES.map((policy) => policy.name));
   });
 });

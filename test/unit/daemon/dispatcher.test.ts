@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../../src/clock.ts';
 import { Dispatcher } from '../../../src/daemon/dispatcher.ts';
+import type { BeforeLoad } from '../../../src/daemon/executor.ts';
 import type { DispatcherEvent } from '../../../src/daemon/dispatcher-events.ts';
 import type { InferenceRequest } from '../../../src/daemon/pending.ts';
 import type { Device } from '../../../src/devices/types.ts';
@@ -8,16 +9,11 @@ import { GpufaasError } from '../../../src/errors.ts';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
 import type { SchedulerOptions } from '../../../src/scheduling/types.ts';
 import type { Tensor } from '../../../src/tensors.ts';
-import type { LoadableModel } from '../../../src/workers/types.ts';
 import { FakeRunner } from '../../helpers/fake-runner.ts';
 
 const GB = 1e9;
 
-function setUp(
-  deviceCount: number,
-  options: Partial<SchedulerOptions> = {},
-  beforeLoad?: (model: LoadableModel) => Promise<void>,
-) {
+function setUp(deviceCount: number, options: Partial<SchedulerOptions> = {}, beforeLoad?: BeforeLoad) {
   const clock = new ManualClock();
   const events: DispatcherEvent[] = [];
   const dispatcher = new Dispatcher(
@@ -165,7 +161,7 @@ describe('the dispatcher', () => {
 
   it('does not load into a worker that was started after the load was decided', async () => {
     const looked = Promise.withResolvers<void>();
-    const { dispatcher, runners, addModel } = setUp(1, {}, () => looked.promise);
+    const { dispatcher, runners, addModel } = setUp(1, {}, () => looked.promise.then(() => undefined));
     addModel('a');
     const answer = dispatcher.infer(request('a'), never);
     await settle();
@@ -370,6 +366,77 @@ it('explains a miss by the load that it waited for, not by the run that followed
   expect(cache).toBe('miss');
   expect(decision?.reason).not.toMatch(/^hit/);
   expect(decision?.considered.every((candidate) => !candidate.resident)).toBe(true);
+});
+
+describe('memory lent to a measurement', () => {
+  const limits = { waitMs: 1000, holdMs: 500, signal: never };
+
+  it('is there once evictions have ended, keeps loads away, and is given back whatever happens', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    addModel('b');
+    const first = dispatcher.infer(request('a'), never);
+    await settle();
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await first;
+    const use = Promise.withResolvers<never>();
+    const lent = dispatcher.lend('cpu:0', 2 * GB, limits, () => {
+      runners[0]!.asked.push('use');
+      return use.promise;
+    });
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a', 'run a', 'evict a', 'use']);
+    const second = dispatcher.infer(request('b'), never);
+    await settle();
+    expect(runners[0]!.asked.at(-1)).toBe('use');
+    use.reject(new GpufaasError('BAD_MODEL', 'It is none.'));
+    await expect(lent).rejects.toMatchObject({ code: 'BAD_MODEL' });
+    await settle();
+    expect(runners[0]!.asked.at(-1)).toBe('load b');
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await second;
+  });
+
+  it('is not waited for longer than the limit, nor held longer than the other', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    const inVain = dispatcher.lend('cpu:0', GB, limits, () => Promise.resolve('used'));
+    await settle();
+    clock.advance(1000);
+    expect(await inVain).toEqual({ granted: false });
+    runners[0]!.finishLoad();
+    await settle();
+    runners[0]!.finishRun();
+    await answer;
+    const held = dispatcher.lend(
+      'cpu:0',
+      GB,
+      limits,
+      (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve('ended'))),
+    );
+    await settle();
+    clock.advance(500);
+    expect(await held).toEqual({ granted: true, result: 'ended' });
+    expect(dispatcher.view().devices[0]).toMatchObject({ reservedBytes: 0 });
+    expect(await dispatcher.lend('cpu:0', 3 * GB, limits, () => Promise.resolve('used'))).toEqual({ granted: false });
+  });
+
+  it('ends with the caller who wanted it', async () => {
+    const { dispatcher, addModel } = setUp(1);
+    addModel('a');
+    const caller = new AbortController();
+    void dispatcher.infer(request('a'), caller.signal).catch(() => undefined);
+    await settle();
+    const lent = dispatcher.lend('cpu:0', GB, { ...limits, signal: caller.signal }, () => Promise.resolve('used'));
+    caller.abort();
+    await expect(lent).rejects.toMatchObject({ code: 'CANCELLED' });
+  });
 });
 
 describe('a run that is about to end', () => {

@@ -10,6 +10,15 @@ describe('observations', () => {
     expect(observations.loadedAndRan('a', 20, 70, 10)).toEqual({ loadMs: 92 });
   });
 
+  it('keep loads from disk and loads from the host cache apart', () => {
+    const observations = new Observations();
+    expect(observations.loadedAndRan('a', 200, 10, 10)).toEqual({ loadMs: 200 });
+    expect(observations.loadedAndRan('a', 30, 10, 10, 'host')).toEqual({ hostLoadMs: 30 });
+    expect(observations.loadedAndRan('a', 40, 10, 10, 'host')).toEqual({ hostLoadMs: 32 });
+    expect([observations.loadMs('a', 'disk'), observations.loadMs('a', 'host')]).toEqual([200, 32]);
+    expect(observations.loadMs('b', 'host')).toBeNull();
+  });
+
   it('tell small changes only when they have added up', () => {
     const observations = new Observations();
     observations.ran('a', 100);

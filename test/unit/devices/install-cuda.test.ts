@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { installCuda } from '../../../src/devices/install-cuda.ts';
 
 let folder: string;
@@ -18,7 +18,8 @@ const script = (source: string): void => writeFileSync(join(folder, 'script', 'i
 const INSTALL = (): string =>
   `if (process.env.ONNXRUNTIME_NODE_INSTALL !== 'cuda12') process.exit(1);
    require('fs').mkdirSync(${JSON.stringify(libraries())}, { recursive: true });
-   require('fs').writeFileSync(${JSON.stringify(join(libraries(), 'libonnxruntime_providers_cuda.so'))}, '');`;
+   for (const name of ['cuda', 'shared'])
+     require('fs').writeFileSync(${JSON.stringify(libraries())} + '/libonnxruntime_providers_' + name + '.so', '');`;
 
 describe('installing the CUDA libraries', () => {
   it('runs the script of the package once', async () => {
@@ -33,6 +34,13 @@ describe('installing the CUDA libraries', () => {
   it.each([
     ["throw new Error('getaddrinfo ENOTFOUND somewhere')", 'UNREACHABLE', /can not be reached/],
     ["throw new Error('Failed to download from x. HTTP status code = 503')", 'UNREACHABLE', /can not be reached/],
+    ["throw new Error('unexpected content type: text/html')", 'UNREACHABLE', /can not be reached/],
+    ['throw new Error("ENOENT: no such file or directory, unlink \'/tmp/x/a.nupkg\'")', 'UNREACHABLE', /can not be/],
+    [
+      "throw new Error('Failed to open NuGet package: ADM-ZIP: Invalid or unsupported zip format.')",
+      'UNREACHABLE',
+      /can not be reached/,
+    ],
     ["throw new Error('EACCES: permission denied, mkdir')", 'NO_DEVICE', /can not be written/],
     ["throw new Error('ENOSPC: no space left on device')", 'DISK_FULL', /not enough room/],
     ["throw new Error('Manifest not found')", 'NO_DEVICE', /could not be installed: .*Manifest not found/],
@@ -43,6 +51,20 @@ describe('installing the CUDA libraries', () => {
       code,
       message: expect.stringMatching(message),
     });
+  });
+
+  it('is told of the proxy under the name it knows', async () => {
+    vi.stubEnv('HTTPS_PROXY', 'http://proxy:3128');
+    script(`if (process.env.GLOBAL_AGENT_HTTPS_PROXY !== 'http://proxy:3128') process.exit(1); ${INSTALL()}`);
+    expect(await installCuda({ folder, supported: true })).toBe(true);
+    vi.unstubAllEnvs();
+  });
+
+  it('counts as undone when it was cut off between two files', async () => {
+    mkdirSync(libraries(), { recursive: true });
+    writeFileSync(join(libraries(), 'libonnxruntime_providers_cuda.so'), '');
+    script(INSTALL());
+    expect(await installCuda({ folder, supported: true })).toBe(true);
   });
 
   it('ends the script when it takes too long or is given up', async () => {

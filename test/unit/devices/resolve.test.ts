@@ -1,6 +1,6 @@
 // From a specification to devices, with a fake nvidia-smi on the PATH and probes that are told what to find.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,8 +11,8 @@ import { resolveDevices, type ResolveOptions } from '../../../src/devices/resolv
 
 const FAKE = fileURLToPath(new URL('../../fixtures/nvidia-smi', import.meta.url));
 const TWO_CARDS =
-  '1, GPU-bbbb, NVIDIA RTX 4090, 24564, 20000, 8.9, 570.86, [N/A]\n' +
-  '0, GPU-aaaa, NVIDIA H200, 143771, 143000, 9.0, 570.86, Disabled\n';
+  '1, GPU-bbbb, NVIDIA RTX 4090, 24564, 20000, 570.86, 8.9, [N/A], Default\n' +
+  '0, GPU-aaaa, NVIDIA H200, 143771, 143000, 570.86, 9.0, Disabled, Exclusive_Process\n';
 
 let folder: string;
 beforeEach(() => {
@@ -53,7 +53,9 @@ describe('nvidia-smi', () => {
       computeCapability: 8.9,
       driverVersion: '570.86',
       migEnabled: false,
+      computeMode: 'default',
     });
+    expect(found[0]!.computeMode).toBe('exclusive');
   });
 
   it('that hangs, fails, prints garbage or is absent is told apart, and never throws', async () => {
@@ -77,9 +79,76 @@ describe('nvidia-smi', () => {
     expect((await askNvidia()).problem?.kind).toBe('absent');
   });
 
+  it('is asked again without what an older driver does not know', async () => {
+    cards('0, GPU-aaaa, Tesla T4, 15109, 15000, 470.82.01, Default\n');
+    writeFileSync(join(folder, 'unknown-fields'), 'compute_cap\nmig.mode.current\n');
+    const { cards: found, problem } = await askNvidia();
+    expect(problem).toBeNull();
+    expect(found).toMatchObject([
+      {
+        uuid: 'GPU-aaaa',
+        driverVersion: '470.82.01',
+        computeCapability: null,
+        migEnabled: false,
+        computeMode: 'default',
+      },
+    ]);
+  });
+
+  it('that tells of some cards and fails for another gives those, and the problem', async () => {
+    writeFileSync(join(folder, 'fail'), `${TWO_CARDS}Unable to determine the device handle for GPU2: Unknown Error\n`);
+    const { cards: found, problem } = await askNvidia();
+    expect(found.map(({ index }) => index)).toEqual([0, 1]);
+    expect(problem?.message).toBe('nvidia-smi failed: Unable to determine the device handle for GPU2: Unknown Error');
+  });
+
   it('tells the memory of one card', async () => {
     writeFileSync(join(folder, 'memory-GPU-aaaa'), '1000, 250\n');
     expect(await askCardMemory('GPU-aaaa')).toEqual({ totalBytes: 1000 * 2 ** 20, freeBytes: 250 * 2 ** 20 });
+  });
+});
+
+describe('what a batch system or a container leaves to us', () => {
+  const found = async (variable: string | undefined, options: ResolveOptions = {}) => {
+    cards(TWO_CARDS);
+    return discoverCuda({ ...good, environment: { CUDA_VISIBLE_DEVICES: variable }, ...options });
+  };
+  const indices = async (variable: string | undefined): Promise<number[]> =>
+    (await found(variable)).cards.map(({ card }) => card.index);
+
+  it('is read as CUDA reads it', async () => {
+    expect(await indices(undefined)).toEqual([0, 1]);
+    expect(await indices('1')).toEqual([1]);
+    expect(await indices('1, 0')).toEqual([1, 0]);
+    expect(await indices('GPU-b')).toEqual([1]);
+    // What follows an entry that is none does not count.
+    expect(await indices('1,-1,0')).toEqual([1]);
+    expect(await indices('GPU-')).toEqual([]);
+  });
+
+  it('is said to be nothing where it is', async () => {
+    const findings = await found('MIG-aaaa');
+    expect(findings.cards).toEqual([]);
+    expect(findings.driverProblem).toBe('CUDA_VISIBLE_DEVICES="MIG-aaaa" leaves none of the 2 cards to this process');
+    const environment = { CUDA_VISIBLE_DEVICES: '' };
+    await expect(resolveDevices('cuda', { ...good, environment })).rejects.toMatchObject({
+      code: 'NO_DEVICE',
+      message: expect.stringContaining('leaves none'),
+    });
+  });
+
+  it.runIf(process.platform === 'linux')('may lack nvidia-smi, or nodes that are open to us', async () => {
+    const nodes = join(folder, 'dev');
+    mkdirSync(nodes);
+    // In a container the one card may have any number, and uvm is made by whoever needs it first.
+    for (const name of ['nvidiactl', 'nvidia3']) writeFileSync(join(nodes, name), '');
+    expect((await found(undefined, { deviceFolder: nodes })).closedNodes).toEqual([]);
+    rmSync(join(nodes, 'nvidiactl'));
+    expect((await found(undefined, { deviceFolder: nodes })).closedNodes).toEqual([join(nodes, 'nvidiactl')]);
+    vi.stubEnv('PATH', folder);
+    const { driverProblem } = await discoverCuda({ ...good, deviceFolder: nodes });
+    expect(driverProblem).toMatch(/no nvidia-smi; a container needs NVIDIA_DRIVER_CAPABILITIES=compute,utility/);
+    expect((await discoverCuda({ ...good, deviceFolder: folder })).driverProblem).toBeNull();
   });
 });
 
@@ -178,13 +247,18 @@ describe('devices of a machine', () => {
 
   it('say why a partitioned or full card is not used', async () => {
     cards(
-      '0, GPU-aaaa, A100, 40000, 40000, 8.0, 570.86, Enabled\n1, GPU-bbbb, A100, 40000, 100, 8.0, 570.86, Disabled\n',
+      '0, GPU-aaaa, A100, 40000, 40000, 570.86, 8.0, Enabled, Default\n' +
+        '1, GPU-bbbb, A100, 40000, 100, 570.86, 8.0, Disabled, Default\n' +
+        '2, GPU-cccc, A100, 40000, 40000, 570.86, 8.0, Disabled, Prohibited\n' +
+        '3, GPU-dddd, GB10, [N/A], [N/A], 580.95, 12.1, [N/A], Default\n',
     );
     const findings = await discoverCuda(good);
-    expect(findings.cards.map(({ device }) => device)).toEqual([null, null]);
+    expect(findings.cards.map(({ device }) => device)).toEqual([null, null, null, null]);
     expect(findings.cards.map(({ problem }) => problem)).toEqual([
       expect.stringMatching(/MIG/),
       expect.stringMatching(/other processes leave no memory/),
+      expect.stringMatching(/compute mode forbids/),
+      expect.stringMatching(/does not tell how much memory/),
     ]);
   });
 });

@@ -1,5 +1,5 @@
 // Worlds in which things go wrong: requests cancelled, devices lost and back, loads and runs that fail, models pinned,
-// barred, removed, wanted and unwanted. Each is a script that a virtual machine plays against one policy.
+// barred, removed, wanted and unwanted, memory reserved for others. Each is a script that a virtual machine plays against one policy.
 
 import fc from 'fast-check';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
@@ -12,6 +12,7 @@ export type Mishap =
   | { readonly kind: 'submit'; readonly model: number; readonly olderByMs: number; readonly deadlineMs: number | null }
   | { readonly kind: 'cancel'; readonly back: number }
   | { readonly kind: 'lose' | 'bring-back'; readonly device: number }
+  | { readonly kind: 'reserve'; readonly device: number; readonly bytes: number; readonly forMs: number }
   | { readonly kind: 'pin' | 'unpin' | 'load' | 'unload' | 'hint' | 'remove'; readonly model: number };
 
 /** A script with the machine it is played on. */
@@ -44,6 +45,15 @@ const mishaps: fc.Arbitrary<Mishap> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('cancel' as const), back: fc.nat({ max: 12 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('lose' as const), device: fc.nat({ max: 3 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('bring-back' as const), device: fc.nat({ max: 3 }) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('reserve' as const),
+      device: fc.nat({ max: 3 }),
+      bytes: fc.integer({ min: 1, max: 20 }),
+      forMs: fc.integer({ min: 0, max: 60 }),
+    }),
+  },
   {
     weight: 2,
     arbitrary: fc.record({
@@ -133,6 +143,8 @@ function happen(machine: VirtualMachine, world: Chaos, mishap: Mishap, id: numbe
       return machine.cancel(id - mishap.back);
     case 'lose':
       return machine.lose(`d${mishap.device % world.devices.length}`);
+    case 'reserve':
+      return machine.reserve(`d${mishap.device % world.devices.length}`, mishap.bytes, mishap.forMs);
     case 'bring-back':
       return machine.bringBack(`d${mishap.device % world.devices.length}`);
     default: {

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
-import type { ModelSpec, SchedulerAction, SchedulerOptions, SchedulingCore } from '../../../src/scheduling/types.ts';
+import type {
+  ModelSpec,
+  SchedulerAction,
+  SchedulerEvent,
+  SchedulerOptions,
+  SchedulingCore,
+} from '../../../src/scheduling/types.ts';
 
 const A: ModelSpec = { id: 'a', memoryBytes: 6, loadMs: 10, runMs: 5 };
 const B: ModelSpec = { id: 'b', memoryBytes: 6, loadMs: 10, runMs: 5 };
@@ -20,7 +26,9 @@ const brief = (actions: readonly SchedulerAction[]): readonly string[] =>
   actions.map((action) =>
     action.type === 'reject'
       ? `reject ${action.request} ${action.code}`
-      : `${action.type} ${action.model}${action.type === 'run' ? ` ${action.requests.join('+')} ${action.cache}` : ''}`,
+      : action.type === 'reservation'
+        ? `reservation ${action.granted ? 'granted' : 'refused'}`
+        : `${action.type} ${action.model}${action.type === 'run' ? ` ${action.requests.join('+')} ${action.cache}` : ''}`,
   );
 
 describe('a run that is about to end', () => {
@@ -277,5 +285,116 @@ describe('failures', () => {
     core.apply(10, { type: 'load-failed', device: 'd', model: 'a', retry: false });
     expect(core.decide(10)).toMatchObject([{ type: 'load', request: 1 }]);
     expect(core.view().queuedRequests).toBe(1);
+  });
+});
+
+describe('a reservation', () => {
+  const reserve = (core: SchedulingCore, nowMs: number, bytes: number, reservation = 'r'): void =>
+    core.apply(nowMs, { type: 'reserve', reservation, device: 'd', bytes });
+
+  it('evicts what is in its way, is accounted, and lets runs go on but no load', () => {
+    const core = coreOf({}, [A, { ...B, memoryBytes: 4 }, { ...A, id: 'c', memoryBytes: 2 }]);
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    core.decide(10);
+    core.apply(15, { type: 'run-finished', device: 'd', run: 0 });
+    submit(core, 15, 1, 'b');
+    core.decide(15);
+    core.apply(25, { type: 'load-finished', device: 'd', model: 'b' });
+    reserve(core, 25, 5);
+    expect(brief(core.decide(25))).toEqual(['evict a', 'run b 1 miss', 'reservation granted']);
+    expect(core.view().devices[0]).toMatchObject({ usedBytes: 9, reservedBytes: 5 });
+    submit(core, 26, 2, 'c');
+    submit(core, 26, 3, 'b');
+    core.apply(30, { type: 'run-finished', device: 'd', run: 1 });
+    expect(brief(core.decide(30))).toEqual(['run b 3 hit']);
+    core.apply(35, { type: 'run-finished', device: 'd', run: 2 });
+    core.apply(35, { type: 'unload-requested', model: 'b' });
+    expect(brief(core.decide(35))).toEqual([]);
+    core.apply(40, { type: 'unreserve', reservation: 'r' });
+    expect(brief(core.decide(40))).toEqual(['evict b', 'load c']);
+    expect(core.view().devices[0]).toMatchObject({ usedBytes: 2, reservedBytes: 0 });
+  });
+
+  it('waits for a load under way, and comes before the next one', () => {
+    const core = coreOf();
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    reserve(core, 1, 4);
+    submit(core, 1, 1, 'b');
+    expect(brief(core.decide(1))).toEqual([]);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
+    expect(brief(core.decide(10))).toEqual(['run a 0 miss', 'reservation granted']);
+  });
+
+  it('is refused where nothing could ever make its room, and forgotten when it is given up', () => {
+    const core = coreOf();
+    reserve(core, 0, 11);
+    reserve(core, 0, 4, 'given-up');
+    core.apply(0, { type: 'unreserve', reservation: 'given-up' });
+    expect(brief(core.decide(0))).toEqual(['reservation refused']);
+    expect(core.view().devices[0]).toMatchObject({ usedBytes: 0, reservedBytes: 0 });
+  });
+
+  it('stays when the worker of its device is lost, because its holder is another process', () => {
+    const core = coreOf();
+    reserve(core, 0, 5);
+    core.decide(0);
+    core.apply(1, { type: 'device-lost', device: 'd' });
+    core.apply(2, { type: 'device-added', device: { id: 'd', memoryBytes: 10, overlap: false } });
+    submit(core, 2, 0, 'a');
+    expect(brief(core.decide(2))).toEqual([]);
+    expect(core.view().devices[0]).toMatchObject({ usedBytes: 5, reservedBytes: 5 });
+    core.apply(3, { type: 'unreserve', reservation: 'r' });
+    expect(brief(core.decide(3))).toEqual(['load a']);
+  });
+
+  it('does not let the bound on overtaking idle a device for a model that it keeps from being loaded', () => {
+    const core = coreOf({ policy: 'locality' }, [A, { ...B, memoryBytes: 4 }]);
+    submit(core, 0, 0, 'b');
+    core.decide(0);
+    core.apply(10, { type: 'load-finished', device: 'd', model: 'b' });
+    core.decide(10);
+    core.apply(15, { type: 'run-finished', device: 'd', run: 0 });
+    reserve(core, 15, 6);
+    submit(core, 15, 1, 'a');
+    core.decide(15);
+    for (let at = 5000, run = 1; at < 5100; at += 10, run++) {
+      submit(core, at, 10 + run, 'b');
+      expect(brief(core.decide(at))).toEqual([`run b ${10 + run} hit`]);
+      core.apply(at + 5, { type: 'run-finished', device: 'd', run });
+      expect(brief(core.decide(at + 5))).toEqual([]);
+    }
+  });
+});
+
+describe('the tier a load comes from', () => {
+  /** A copy of "a" is busy until 105; whether the next request waits for it depends on what a load takes. */
+  const next = (more: readonly SchedulerEvent[]): readonly string[] => {
+    const core = createScheduler({ policy: 'lalb' });
+    core.apply(0, { type: 'model-added', model: { id: 'a', memoryBytes: 6, loadMs: 100, hostLoadMs: 20, runMs: 50 } });
+    for (const id of ['d', 'e'])
+      core.apply(0, { type: 'device-added', device: { id, memoryBytes: 10, overlap: false } });
+    submit(core, 0, 0, 'a');
+    core.decide(0);
+    core.apply(100, { type: 'load-finished', device: 'd', model: 'a' });
+    core.decide(100);
+    for (const event of more) core.apply(105, event);
+    submit(core, 105, 1, 'a');
+    return brief(core.decide(105));
+  };
+  const cached = (is: boolean): SchedulerEvent => ({ type: 'host-cached', model: 'a', cached: is });
+
+  it('is the disk until its bytes are in the host cache, and again when they have left it', () => {
+    expect(next([])).toEqual([]);
+    expect(next([cached(true)])).toEqual(['load a']);
+    expect(next([cached(true), cached(false)])).toEqual([]);
+  });
+
+  it('is refined on its own', () => {
+    expect(next([cached(true), { type: 'model-observed', model: 'a', hostLoadMs: 60 }])).toEqual([]);
+    expect(next([cached(true), { type: 'model-observed', model: 'a', loadMs: 60 }])).toEqual(['load a']);
+    expect(next([{ type: 'model-observed', model: 'a', loadMs: 30 }])).toEqual(['load a']);
   });
 });

@@ -32,6 +32,8 @@ interface Machine {
   /** About to end; the next one may have been handed over. */
   ending: Running | null;
   loading: string | null;
+  /** Bytes lent, by reservation; it stays through losses. */
+  reserved: { readonly id: string; readonly bytes: number } | null;
   /** Goes up when the device is lost, so that what was under way never ends. */
   life: number;
 }
@@ -83,6 +85,7 @@ export class VirtualMachine {
   readonly #open = new Set<RequestId>();
   readonly #completions: Entry[] = [];
   readonly #script: Entry[] = [];
+  readonly #reservations = new Map<string, { readonly device: string; readonly bytes: number }>();
   #order = 0;
   #started = new Map<RequestId, { device: string; startMs: number; cache: 'hit' | 'miss' }>();
 
@@ -101,6 +104,7 @@ export class VirtualMachine {
         run: null,
         ending: null,
         loading: null,
+        reserved: null,
         life: 0,
       });
       core.apply(0, { type: 'device-added', device: spec });
@@ -146,6 +150,21 @@ export class VirtualMachine {
     this.#core.apply(this.nowMs, { type: 'device-added', device: machine.spec });
   }
 
+  /** Asks for memory of a device; whatever becomes of that, it is over after so long. */
+  reserve(device: string, bytes: number, forMs: number): void {
+    const id = `r${this.#order++}`;
+    this.#reservations.set(id, { device, bytes });
+    this.#core.apply(this.nowMs, { type: 'reserve', reservation: id, device, bytes });
+    const at = this.#completions.findIndex((entry) => entry.atMs > this.nowMs + forMs);
+    const act = (): void => {
+      const machine = this.#devices.get(device)!;
+      if (machine.reserved?.id === id) machine.reserved = null;
+      this.apply({ type: 'unreserve', reservation: id });
+    };
+    const entry = { atMs: this.nowMs + forMs, order: this.#order++, act };
+    this.#completions.splice(at < 0 ? this.#completions.length : at, 0, entry);
+  }
+
   apply(event: SchedulerEvent): void {
     this.#core.apply(this.nowMs, event);
   }
@@ -173,7 +192,8 @@ export class VirtualMachine {
   }
 
   heldBytes(device: string): number {
-    return [...this.#devices.get(device)!.copies.values()].reduce((sum, copy) => sum + copy.bytes, 0);
+    const { copies, reserved } = this.#devices.get(device)!;
+    return [...copies.values()].reduce((sum, copy) => sum + copy.bytes, reserved?.bytes ?? 0);
   }
 
   #carryOut(): void {
@@ -186,6 +206,10 @@ export class VirtualMachine {
         continue;
       }
       const machine = this.#devices.get(action.device)!;
+      if (action.type === 'reservation') {
+        this.#answer(machine, action);
+        continue;
+      }
       assert.ok(machine.present, `${action.type} on lost ${action.device}`);
       const requests = action.type === 'run' ? action.requests : [];
       this.lines.push({
@@ -206,7 +230,18 @@ export class VirtualMachine {
     }
   }
 
+  #answer(machine: Machine, { reservation, granted }: { reservation: string; granted: boolean }): void {
+    const asked = this.#reservations.get(reservation)!;
+    assert.ok(this.#reservations.delete(reservation), `reservation ${reservation} is answered twice`);
+    assert.equal(machine.spec.id, asked.device);
+    if (!granted) return;
+    assert.equal(machine.reserved, null, 'two reservations at once on a device');
+    assert.equal(machine.loading, null, 'a reservation beside a load');
+    machine.reserved = { id: reservation, bytes: asked.bytes };
+  }
+
   #evict(machine: Machine, model: string): void {
+    assert.equal(machine.reserved, null, 'an eviction beside a reservation');
     assert.ok(machine.copies.get(model)?.ready, `evicts ${model}, which is not resident`);
     assert.notEqual(machine.run?.model, model, 'evicts what runs');
     assert.notEqual(machine.ending?.model, model, 'evicts what is about to end');
@@ -215,6 +250,7 @@ export class VirtualMachine {
 
   #load(machine: Machine, model: string, request: RequestId | null): void {
     assert.equal(machine.loading, null, 'two loads at once on a device');
+    assert.equal(machine.reserved, null, 'a load beside a reservation');
     assert.ok(!machine.copies.has(model), `loads ${model} twice on ${machine.spec.id}`);
     if (!machine.spec.overlap) assert.equal(machine.run, null, 'a load beside a run');
     const spec = this.#models.get(model)!;

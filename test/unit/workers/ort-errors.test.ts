@@ -4,6 +4,40 @@ import { describe, expect, it } from 'vitest';
 import { GpufaasError } from '../../../src/errors.ts';
 import { type OrtStage, translateOrtError } from '../../../src/workers/backends/ort-errors.ts';
 
+/** How the CUDA provider begins what it has to say. */
+const CUDA_CALL =
+  'Exception during initialization: /onnxruntime_src/onnxruntime/core/providers/cuda/cuda_call.cc:121 std::conditional_t<THRW, void, onnxruntime::common::Status> onnxruntime::CudaCall(ERRTYPE, const char*, const char*, ERRTYPE, const char*, const char*, int) [with ERRTYPE = cudaError; bool THRW = true; std::conditional_t<THRW, void, onnxruntime::common::Status> = void]';
+
+describe('why a card can not be used', () => {
+  it.each([
+    ['CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version', /too old for CUDA 12.*525/],
+    ['CUDA failure 802: system not yet initialized', /nvidia-fabricmanager/],
+    ['CUDA failure 803: system has unsupported display driver / cuda driver combination', /different versions/],
+    ['CUDA failure 46: all CUDA-capable devices are busy or unavailable', /exclusive compute mode/],
+    ['CUDA failure 100: no CUDA-capable device is detected', /CUDA_VISIBLE_DEVICES/],
+    ['CUDA failure 209: no kernel image is available for execution on the device', /compute capability/],
+    ['CUDA failure 1: invalid argument', /CUDA failure 1: invalid argument$/],
+    ['CUDNN failure 1001: CUDNN_STATUS_NOT_INITIALIZED', /another version than 9/],
+  ])('is told from %s', (failure, message) => {
+    const text = `${CUDA_CALL} ${failure} ; GPU=-1 ; hostname=egg ; file=/onnxruntime_src/x.cc ; line=336 ; expr=cudaSetDevice(info_.device_id);`;
+    const error = translateOrtError(new Error(text), 'probe');
+    expect(error).toMatchObject({ code: 'NO_DEVICE', message: expect.stringMatching(message) });
+    expect(error.message).not.toMatch(/egg|onnxruntime/);
+  });
+
+  it.each([
+    ['libcudnn.so.9', /cuDNN 9 for CUDA 12 is missing \(libcudnn\.so\.9\).*LD_LIBRARY_PATH/],
+    ['libcublasLt.so.12', /CUDA 12 runtime is missing/],
+    ['libcurand.so.10', /CUDA 12 runtime is missing/],
+    ['libcuda.so.1', /install the driver/],
+    ['libonnxruntime_providers_shared.so', /gpufaas setup cuda/],
+    ['libstdc++.so.7', /a library is missing \(libstdc\+\+\.so\.7\)/],
+  ])('names the missing %s and what to do', (library, message) => {
+    const text = `/onnxruntime_src/onnxruntime/core/session/provider_bridge_ort.cc:1539 onnxruntime::Provider& onnxruntime::ProviderLibrary::Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library libonnxruntime_providers_cuda.so with error: ${library}: cannot open shared object file: No such file or directory`;
+    expect(translateOrtError(new Error(text), 'probe').message).toMatch(message);
+  });
+});
+
 describe("the runtime's errors", () => {
   it.each<[OrtStage, string, string]>([
     ['run', 'OUT_OF_MEMORY', 'std::bad_alloc'],
@@ -42,10 +76,24 @@ describe("the runtime's errors", () => {
       'NO_DEVICE',
       'Failed to load library libonnxruntime_providers_cuda.so with error: libcublasLt.so.12: cannot open shared object file',
     ],
+    [
+      'load',
+      'OUT_OF_MEMORY',
+      `${CUDA_CALL} CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED ; GPU=0 ; hostname=egg ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_execution_provider.cc ; line=164 ; expr=cublasCreate(&cublas_handle_);`,
+    ],
+    [
+      'load',
+      'OUT_OF_MEMORY',
+      `${CUDA_CALL} CUDNN failure 1001: CUDNN_STATUS_NOT_INITIALIZED ; GPU=0 ; hostname=egg ; file=/onnxruntime_src/onnxruntime/core/providers/cuda/cuda_stream_handle.cc ; line=52 ; expr=cudnnCreate(&cudnn_handle_);`,
+    ],
+    ['run', 'OUT_OF_MEMORY', 'CUDNN failure 4004: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED ; GPU=0'],
+    ['run', 'BAD_TENSOR', 'CUDNN failure 4000: CUDNN_STATUS_INTERNAL_ERROR ; GPU=0 ; expr=cudnnConvolutionForward(x)'],
+    ['load', 'WORKER_DIED', `${CUDA_CALL} CUDA failure 999: unknown error ; GPU=192915439 ; expr=cudaSetDevice(0);`],
+    ['run', 'WORKER_DIED', 'CUDA failure 715: an illegal instruction was encountered ; GPU=0 ; hostname=egg'],
   ])('of a %s become %s: %s', (stage, code, text) => {
     const error = translateOrtError(new Error(text), stage);
     expect(error.code).toBe(code);
-    expect(error.message).not.toMatch(/\n|\/home|onnxruntime_src|\.cc/);
+    expect(error.message).not.toMatch(/\n|\/home|onnxruntime_src|\.cc|hostname|egg|ERRTYPE/);
     expect(error.message.length).toBeLessThan(400);
     expect(error.cause).toBeInstanceOf(Error);
   });

@@ -2,14 +2,14 @@
 // expected to; behind one that does not end, everybody else would wait for nothing.
 
 import type { Pool } from '../../pool.ts';
-import type { Copy, DeviceState, ModelState } from '../../state.ts';
+import type { Copy, ModelState } from '../../state.ts';
 
 /**
  * When the load or run is due (milliseconds) that keeps the head of the model's queue from starting: on its copies, or if
  * it has none on the devices that could load it. Infinity if nothing in particular does. Looks at `sample` places at most.
  */
 export function dueMs(model: ModelState, pool: Pool, sample: number): number {
-  return model.copies.size > 0 ? dueOnCopies(model.copies.values(), sample) : dueOnDevices(pool.devices, sample);
+  return model.copies.size > 0 ? dueOnCopies(model.copies.values(), sample) : dueOnDevices(pool, sample);
 }
 
 function dueOnCopies(copies: Iterable<Copy>, sample: number): number {
@@ -23,12 +23,14 @@ function dueOnCopies(copies: Iterable<Copy>, sample: number): number {
   return latest;
 }
 
-function dueOnDevices(devices: Iterable<DeviceState>, sample: number): number {
+function dueOnDevices(pool: Pool, sample: number): number {
   let first = Infinity;
   let seen = 0;
-  for (const device of devices) {
+  for (const device of pool.devices) {
     if (!device.present) continue;
     if (device.canLoad) return Infinity;
+    // Its memory is lent for a while that nobody can foresee.
+    if (device.reservedBytes > 0) first = Math.min(first, pool.nowMs - 1);
     first = Math.min(first, device.load?.expectedEndMs ?? Infinity, device.run?.expectedEndMs ?? Infinity);
     if (++seen >= sample) break;
   }

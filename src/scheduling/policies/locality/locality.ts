@@ -269,7 +269,7 @@ class Locality implements PolicyInstance {
     const { model } = oldest;
     const older = best.model.waiting.head()!.arrivedAtMs - oldest.arrivedAtMs;
     if (older < this.#tuning.fairLoad * (model.loadMs + model.runMs) || model.barred) return false;
-    if (!this.#pool.hasLoadLane || this.#isSoonServed(model)) return false;
+    if (!this.#pool.hasLoadLane || device.reservedBytes > 0 || this.#isSoonServed(model)) return false;
     const drains = this.#draining?.device === device;
     if (!device.canHold(model.memoryBytes) || (drains && !device.canLoad)) {
       const couldHold = device.memoryBytes - device.pinnedBytes >= model.memoryBytes;
