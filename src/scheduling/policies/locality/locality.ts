@@ -9,6 +9,7 @@ import { SLOT } from '../../state.ts';
 import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { SchedulerOptions } from '../../types.ts';
 import { nextBatch, waitsUntil } from './batching.ts';
+import { Blocking } from './blocking.ts';
 import { dueMs } from './due.ts';
 import { Loads } from './loads.ts';
 import { switchesWithout } from './mechanisms.ts';
@@ -50,6 +51,7 @@ class Locality implements PolicyInstance {
   readonly #popularity: Popularity;
   readonly #outlook: Outlook;
   readonly #worth: Worth;
+  readonly #blocking: Blocking;
   readonly #loads: Loads;
   /** Models whose queue or copies changed, devices on which something ended: all that can make a run possible. */
   readonly #touched = new Set<ModelState>();
@@ -78,9 +80,16 @@ class Locality implements PolicyInstance {
     this.#popularity = new Popularity(tuning.memoryMs);
     this.#outlook = new Outlook(pool, tuning.sample);
     this.#worth = new Worth(pool, this.#popularity, tuning, this.#switches['value-eviction']);
+    this.#blocking = new Blocking({
+      outlook: this.#outlook,
+      worth: this.#worth,
+      popularity: this.#popularity,
+      tuning,
+    });
     this.#loads = new Loads(pool, {
       outlook: this.#outlook,
       worth: this.#worth,
+      blocking: this.#blocking,
       popularity: this.#popularity,
       tuning,
       switches: this.#switches,
@@ -195,15 +204,15 @@ class Locality implements PolicyInstance {
 
   #leastInTheWay(copies: readonly Copy[], model: ModelState): Copy | undefined {
     let best: Copy | undefined;
-    let bestPressure = Infinity;
+    let leastMs = Infinity;
     for (const copy of copies) {
       if (this.#draining?.device === copy.device) continue;
-      const pressure = this.#switches.flexibility ? this.#worth.pressure(copy.device, model) : 0;
-      const isBetter = pressure < bestPressure;
-      const isTie = pressure === bestPressure && best !== undefined && copy.device.index < best.device.index;
+      const costMs = this.#switches.flexibility ? this.#blocking.costMs(copy.device, model.runMs, model) : 0;
+      const isBetter = costMs < leastMs;
+      const isTie = costMs === leastMs && best !== undefined && copy.device.index < best.device.index;
       if (!isBetter && !isTie) continue;
       best = copy;
-      bestPressure = pressure;
+      leastMs = costMs;
     }
     return best;
   }

@@ -23,6 +23,8 @@ export interface Tuning {
   readonly ownLoadBias: number;
   /** Weight of a device's utilization against placing one more copy there. */
   readonly spread: number;
+  /** The chance that an idle copy is taken, for a request that comes while another copy of its model runs. */
+  readonly idleTaken: number;
   /** Without overlap: what a load costs those who want the device meanwhile; for demand loads and for replicas. */
   readonly demandBlocking: number;
   readonly replicaBlocking: number;
@@ -51,6 +53,7 @@ export const TUNING: Tuning = {
   busyBias: 1.1,
   ownLoadBias: 0.64,
   spread: 1,
+  idleTaken: 0.15,
   demandBlocking: 1,
   replicaBlocking: 0.3,
   victimQueue: 1.5,

@@ -33,7 +33,8 @@ export class Worth {
   readonly #busy: { atMs: number; copies: number; value: number }[] = [];
   /** The model whose oldest request may not be overtaken any more while others could run: it gets room anywhere. */
   urgent: ModelState | null = null;
-  #meanUtilization = LEAST_UTILIZATION;
+  /** How busy devices are, as the popularity of all models tells. */
+  meanUtilization = LEAST_UTILIZATION;
 
   /** `byValue` false: victims are the least recently used, whatever they are worth. */
   constructor(pool: Pool, popularity: Popularity, tuning: Tuning, byValue: boolean) {
@@ -43,9 +44,13 @@ export class Worth {
     this.#byValue = byValue;
   }
 
+  get nowMs(): number {
+    return this.#pool.nowMs;
+  }
+
   /** To be called once per decision, with the number of devices present. */
   refresh(devices: number): void {
-    this.#meanUtilization = clamp((this.#tuning.utilizationBias * this.#popularity.load()) / Math.max(1, devices));
+    this.meanUtilization = clamp((this.#tuning.utilizationBias * this.#popularity.load()) / Math.max(1, devices));
   }
 
   /** Waiting saved per time by one more copy of the model on the device. */
@@ -60,7 +65,7 @@ export class Worth {
   likelyGain(model: ModelState): number {
     const copies = model.copies.size;
     const busy = this.#allBusy(model);
-    const more = this.#delayMs(model, copies + 1, busy * this.#meanUtilization);
+    const more = this.#delayMs(model, copies + 1, busy * this.meanUtilization);
     return this.#popularity.rate(model) * (this.#delayMs(model, copies, busy) - more);
   }
 
@@ -71,19 +76,6 @@ export class Worth {
     const busy = this.#allBusy(model);
     const less = this.#delayMs(model, copies - 1, busy / this.#utilizationOf(copy.device));
     return this.#popularity.rate(model) * (less - this.#delayMs(model, copies, busy));
-  }
-
-  /** How many requests that only this device could serve soon are expected during a run on it. */
-  pressure(device: DeviceState, except: ModelState): number {
-    let sum = 0;
-    let seen = 0;
-    for (const { model } of device.copies.values()) {
-      if (model !== except) {
-        sum += this.#popularity.rate(model) * power(this.#meanUtilization, model.copies.size - 1) * model.runMs;
-      }
-      if (++seen >= MOST_COPIES) break;
-    }
-    return sum;
   }
 
   /** The share of its time that the device's copies ask for, if each model's load is shared evenly. */
@@ -179,7 +171,7 @@ export class Worth {
         if (++seen >= MOST_COPIES) break;
       }
       known.atMs = this.#pool.nowMs;
-      known.value = clamp((1 - ownUtilization) * this.#meanUtilization + ownUtilization * utilizationBias * own);
+      known.value = clamp((1 - ownUtilization) * this.meanUtilization + ownUtilization * utilizationBias * own);
     }
     return known.value;
   }
