@@ -28,6 +28,8 @@ export interface Tuning {
   /** Without overlap: what a load costs those who want the device meanwhile; for demand loads and for replicas. */
   readonly demandBlocking: number;
   readonly replicaBlocking: number;
+  /** What the last copy of a model is worth more than the waiting it saves in the mean: it is the tail of the latencies. */
+  readonly lastCopy: number;
   /** Weight of requests that wait for the victim of an eviction. */
   readonly victimQueue: number;
   /** Weight of having no soon alternative when a device chooses among the requests it could run. */
@@ -47,15 +49,16 @@ export const TUNING: Tuning = {
   sample: 16,
   demandHorizon: 3,
   replicaHorizon: 17,
-  replicaCost: 0.083,
+  replicaCost: 0.03,
   utilizationBias: 1.25,
-  ownUtilization: 0.5,
+  ownUtilization: 0.8,
   busyBias: 1.1,
   ownLoadBias: 0.64,
   spread: 1,
   idleTaken: 0.15,
   demandBlocking: 1,
   replicaBlocking: 0.3,
+  lastCopy: 1.5,
   victimQueue: 1.5,
   leastFlexible: 1,
   freeLanes: 0.34,
