@@ -268,14 +268,22 @@ class Locality implements PolicyInstance {
   }
 
   /**
-   * True if the device should not run what it could: it loads for the oldest request instead, which is older by far and
-   * finds no copy soon; or it drains, because that model is too large for a device at work.
+   * True if the device should not run what it could: it loads instead for the oldest request of all, or for the oldest whose
+   * model is held nowhere (the oldest of all may only be waiting for its load to end); or it drains for one of them.
    */
   #yields(device: DeviceState, best: Copy | undefined): boolean {
-    const oldest = this.#pool.head();
     if (this.#draining !== null && this.#draining.model.copies.size > 0) this.#draining = null;
     if (this.#draining !== null && this.#draining.model.waiting.size === 0) this.#draining = null;
-    if (oldest === undefined || best === undefined || device.copies.has(oldest.model)) return false;
+    if (best === undefined) return false;
+    const oldest = this.#pool.head();
+    const unheld = this.#loads.unheld.top()?.waiting.head();
+    if (oldest !== undefined && this.#yieldsTo(oldest, device, best)) return true;
+    return unheld !== undefined && unheld !== oldest && this.#yieldsTo(unheld, device, best);
+  }
+
+  /** True if the device loads for a request that is older by far than what it could run, and that finds no copy soon. */
+  #yieldsTo(oldest: RequestState, device: DeviceState, best: Copy): boolean {
+    if (device.copies.has(oldest.model)) return false;
     const { model } = oldest;
     const older = best.model.waiting.head()!.arrivedAtMs - oldest.arrivedAtMs;
     if (older < this.#tuning.fairLoad * (model.loadMs + model.runMs) || model.barred) return false;
