@@ -100,9 +100,7 @@ function judged(ratio: number, most: number): string {
 async function paper(): Promise<void> {
   const modes = Object.keys(PAPER_GOALS) as Mode[];
   const seeds = parseRange('--seeds', values.seeds);
-  const cells = modes.flatMap((mode) =>
-    PAPER_SETS.map((set) => ({ mode, workloads: zipf(set, 325, 6, 0.8, seeds) })),
-  );
+  const cells = modes.flatMap((mode) => PAPER_SETS.map((set) => ({ mode, workloads: zipf(set, 325, 6, 0.8, seeds) })));
   const pairs = await compare(cells);
   console.log(`Workload "paper", seeds ${values.seeds}: locality / lalbo3 at working sets ${PAPER_SETS.join(', ')}\n`);
   console.log('| | mean | at most | p99 | at most |\n| --- | --- | --- | --- | --- |');

@@ -56,7 +56,14 @@ export class Loads {
 
   constructor(
     pool: Pool,
-    parts: { outlook: Outlook; worth: Worth; blocking: Blocking; popularity: Popularity; tuning: Tuning; switches: Switches },
+    parts: {
+      outlook: Outlook;
+      worth: Worth;
+      blocking: Blocking;
+      popularity: Popularity;
+      tuning: Tuning;
+      switches: Switches;
+    },
   ) {
     this.#pool = pool;
     this.#outlook = parts.outlook;

@@ -77,7 +77,7 @@ class Locality implements PolicyInstance {
     this.#tuning = tuning;
     this.#switches = switchesWithout(options.disable);
     this.#preloads = options.preload ?? false;
-    this.#popularity = new Popularity(tuning.memoryMs);
+    this.#popularity = new Popularity(tuning);
     this.#outlook = new Outlook(pool, tuning.sample);
     this.#worth = new Worth(pool, this.#popularity, tuning, this.#switches['value-eviction']);
     this.#blocking = new Blocking({

@@ -5,6 +5,8 @@
 export interface Tuning {
   /** Time after which an arrival counts 1/e in the popularity, in milliseconds. */
   readonly memoryMs: number;
+  /** Rates are reckoned as if the models had been watched for so much longer: they start low, not wild. */
+  readonly startMs: number;
   /** Looked at per decision: devices for a load, copies of a model, waiting requests of a model. */
   readonly sample: number;
   /** How long a copy that a waiting request asks for is expected to pay, in load times of its model. */
@@ -19,8 +21,6 @@ export interface Tuning {
   readonly ownUtilization: number;
   /** The expected wait behind busy copies is multiplied by this. */
   readonly busyBias: number;
-  /** A model's own load on its copies is multiplied by this. */
-  readonly ownLoadBias: number;
   /** Weight of a device's utilization against placing one more copy there. */
   readonly spread: number;
   /** The chance that an idle copy is taken, for a request that comes while another copy of its model runs. */
@@ -46,6 +46,7 @@ export interface Tuning {
 
 export const TUNING: Tuning = {
   memoryMs: 211_800,
+  startMs: 5000,
   sample: 16,
   demandHorizon: 3,
   replicaHorizon: 17,
@@ -53,16 +54,16 @@ export const TUNING: Tuning = {
   utilizationBias: 1.25,
   ownUtilization: 0.8,
   busyBias: 1.1,
-  ownLoadBias: 0.64,
-  spread: 1,
+
+  spread: 0.5,
   idleTaken: 0.15,
-  demandBlocking: 1,
+  demandBlocking: 0.7,
   replicaBlocking: 0.3,
   lastCopy: 1.5,
   victimQueue: 1.5,
   leastFlexible: 1,
   freeLanes: 0.34,
-  fairLoad: 3,
+  fairLoad: 2.5,
   overtakeCosts: 30,
   overtakeFloorMs: 1000,
 };

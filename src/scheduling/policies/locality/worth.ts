@@ -55,17 +55,18 @@ export class Worth {
 
   /** Waiting saved per time by one more copy of the model on the device. */
   gain(model: ModelState, device: DeviceState): number {
-    const copies = model.copies.size;
-    const busy = this.#allBusy(model);
-    const more = this.#delayMs(model, copies + 1, busy * this.#utilizationOf(device));
-    return this.#popularity.rate(model) * (this.#delayMs(model, copies, busy) - more);
+    return this.#gain(model, this.#utilizationOf(device));
   }
 
-  /** An upper estimate of `gain`, on a device of mean utilization. */
+  /** An estimate of `gain`, on a device of mean utilization. */
   likelyGain(model: ModelState): number {
+    return this.#gain(model, this.meanUtilization);
+  }
+
+  #gain(model: ModelState, utilization: number): number {
     const copies = model.copies.size;
     const busy = this.#allBusy(model);
-    const more = this.#delayMs(model, copies + 1, busy * this.meanUtilization);
+    const more = this.#delayMs(model, copies + 1, busy * utilization);
     return this.#popularity.rate(model) * (this.#delayMs(model, copies, busy) - more);
   }
 
@@ -154,11 +155,9 @@ export class Worth {
   /** The expected wait of a request, in milliseconds, with so many copies that are all busy with that chance. */
   #delayMs(model: ModelState, copies: number, busy: number): number {
     if (copies === 0) return model.loadMs;
-    const { busyBias, ownLoadBias } = this.#tuning;
     const ownLoad = (this.#popularity.rate(model) * model.runMs) / copies;
-    const chance = Math.min(1, Math.max(busy, power(ownLoadBias * ownLoad, copies)));
-    const untilFreeMs = (busyBias * model.runMs) / (copies + 1);
-    return Math.min(model.loadMs, (chance * untilFreeMs) / (1 - Math.min(MOST_UTILIZATION, ownLoad)));
+    const untilFreeMs = (this.#tuning.busyBias * model.runMs) / (copies + 1);
+    return Math.min(model.loadMs, (Math.min(1, busy) * untilFreeMs) / (1 - Math.min(MOST_UTILIZATION, ownLoad)));
   }
 
   #utilizationOf(device: DeviceState): number {
@@ -184,11 +183,4 @@ function sumOfBytes(offers: readonly { readonly copy: Copy }[]): number {
 
 function clamp(utilization: number): number {
   return Math.min(MOST_UTILIZATION, Math.max(LEAST_UTILIZATION, utilization));
-}
-
-/** base ** exponent for whole exponents; beyond 32 it makes no difference to a chance. */
-function power(base: number, exponent: number): number {
-  let result = 1;
-  for (let i = Math.min(exponent, 32); i > 0; i--) result *= base;
-  return result;
 }
