@@ -28,8 +28,8 @@ export interface Tuning {
   /** Without overlap: what a load costs those who want the device meanwhile; for demand loads and for replicas. */
   readonly demandBlocking: number;
   readonly replicaBlocking: number;
-  /** What the last copy of a model is worth more than the waiting it saves in the mean: it is the tail of the latencies. */
-  readonly lastCopy: number;
+  /** So many arrivals more than were counted are expected of a model whose last copy is to go: rare ones show up too seldom. */
+  readonly unseen: number;
   /** Weight of requests that wait for the victim of an eviction. */
   readonly victimQueue: number;
   /** Weight of having no soon alternative when a device chooses among the requests it could run. */
@@ -59,7 +59,7 @@ export const TUNING: Tuning = {
   idleTaken: 0.15,
   demandBlocking: 0.7,
   replicaBlocking: 0.3,
-  lastCopy: 1.5,
+  unseen: 0.5,
   victimQueue: 1.5,
   leastFlexible: 1,
   freeLanes: 0.34,

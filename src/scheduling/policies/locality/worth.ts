@@ -76,8 +76,9 @@ export class Worth {
     const copies = model.copies.size;
     const busy = this.#allBusy(model);
     const less = this.#delayMs(model, copies - 1, busy / this.#utilizationOf(copy.device));
-    const weight = copies === 1 ? this.#tuning.lastCopy : 1;
-    return weight * this.#popularity.rate(model) * (less - this.#delayMs(model, copies, busy));
+    const { unseen, memoryMs } = this.#tuning;
+    const rate = this.#popularity.rate(model) + (copies === 1 ? unseen / memoryMs : 0);
+    return rate * (less - this.#delayMs(model, copies, busy));
   }
 
   /** The share of its time that the device's copies ask for, if each model's load is shared evenly. */
