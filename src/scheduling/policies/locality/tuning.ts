@@ -45,13 +45,13 @@ export interface Tuning {
 }
 
 export const TUNING: Tuning = {
-  memoryMs: 211_800,
-  startMs: 5000,
+  memoryMs: 166_000,
+  startMs: 3800,
   sample: 16,
   demandHorizon: 3,
   replicaHorizon: 17,
   replicaCost: 0.03,
-  utilizationBias: 1.25,
+  utilizationBias: 1.35,
   ownUtilization: 0.8,
   busyBias: 1.1,
 
@@ -59,9 +59,9 @@ export const TUNING: Tuning = {
   idleTaken: 0.15,
   demandBlocking: 0.7,
   replicaBlocking: 0.3,
-  unseen: 0.5,
+  unseen: 4,
   victimQueue: 1.5,
-  leastFlexible: 1,
+  leastFlexible: 1.3,
   freeLanes: 0.34,
   fairLoad: 2.5,
   overtakeCosts: 30,
