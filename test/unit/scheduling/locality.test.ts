@@ -79,6 +79,49 @@ describe('locality by hand', () => {
     expect(lru.lines.filter((line) => line.kind === 'evict').map((line) => line.model)).toEqual(['hot']);
   });
 
+  it('gives a burst as many copies as its queue is long, not as its first requests suggest', () => {
+    const devices = Array.from({ length: 40 }, (_, index) => device(index));
+    const machine = machineOf(devices, [model('a', 5, 3000, 1000)], { disable: ['replicas'] });
+    for (let id = 0; id < 16; id++) machine.submitAt(id * 600, { id, model: 'a', bytes: 1 });
+    for (let id = 16; id < 216; id++) machine.submitAt(30_000 + id, { id, model: 'a', bytes: 1 });
+    machine.run();
+    const last = Math.max(...[...machine.outcomes.values()].map((outcome) => outcome.endMs));
+    // 200 requests of a second each: the devices that are there could do them in 5 s, after a load of 3 s.
+    expect(last).toBeLessThan(30_000 + 13_000);
+  });
+
+  it('runs where it stands least in the way of models that have no other free copy now', () => {
+    // d0 holds a and b, d1 holds a and c; the only other copy of b is busy on d2, that of c is idle on d3.
+    const machine = machineOf(
+      [0, 1, 2, 3].map((index) => device(index)),
+      ['a', 'b', 'c'].map((id) => model(id, 5, 1000, 400)),
+      { disable: ['replicas', 'economics'] },
+    );
+    const wished: readonly (readonly [string, string])[] = [
+      ['a', 'd0'],
+      ['b', 'd0'],
+      ['a', 'd1'],
+      ['c', 'd1'],
+      ['b', 'd2'],
+      ['c', 'd3'],
+    ];
+    machine.at(0, () => {
+      for (const [id, on] of wished) machine.apply({ type: 'load-requested', model: id, device: on });
+    });
+    for (let id = 0; id < 10; id++) {
+      machine.submitAt(5000 + id * 1000, { id: 2 * id, model: 'b', bytes: 1 });
+      machine.submitAt(5000 + id * 1000, { id: 2 * id + 1, model: 'c', bytes: 1 });
+    }
+    machine.submitAt(20_000, { id: 100, model: 'b', bytes: 1 });
+    machine.submitAt(20_001, { id: 101, model: 'a', bytes: 1 });
+    machine.run();
+    const on = (id: number): string =>
+      machine.lines.find((line) => line.kind === 'run' && line.requests?.includes(id) === true)!.device;
+    // Both devices with b serve it one after the other; a goes beside c, whose other copy is idle.
+    expect(['d0', 'd2']).toContain(on(100));
+    expect(on(101)).toBe('d1');
+  });
+
   it('copies a popular model to a second device in the background, unless told not to', () => {
     const play = (disable: readonly string[]): number => {
       const machine = machineOf([device(0), device(1)], [model('a', 5, 1000, 300)], { disable });

@@ -51,7 +51,7 @@ export class Blocking {
       if (++others >= this.#tuning.sample) break;
     }
     const { idleTaken } = this.#tuning;
-    if (idle > 0) return whole * idleTaken ** idle;
+    if (idle > 0) return whole * (idle === 1 ? idleTaken : idleTaken * idleTaken);
     const late = durationMs - firstMs;
     let busy = 1;
     for (let i = 0; i < others; i++) busy *= this.#worth.meanUtilization;

@@ -54,7 +54,6 @@ export const TUNING: Tuning = {
   utilizationBias: 1.35,
   ownUtilization: 0.8,
   busyBias: 1.1,
-
   spread: 0.5,
   idleTaken: 0.15,
   demandBlocking: 0.7,
