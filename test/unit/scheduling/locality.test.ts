@@ -90,39 +90,6 @@ describe('locality by hand', () => {
     expect(last).toBeLessThan(30_000 + 13_000);
   });
 
-  it('runs where it stands least in the way of models that have no other free copy now', () => {
-    // d0 holds a and b, d1 holds a and c; the other copy of b, on d2, will be busy, that of c, on d3, idle.
-    const machine = machineOf(
-      [0, 1, 2, 3].map((index) => device(index)),
-      ['a', 'b', 'c'].map((id) => model(id, 5, 1000, 400)),
-      { disable: ['replicas', 'economics'] },
-    );
-    const wished: readonly (readonly [string, string])[] = [
-      ['a', 'd0'],
-      ['b', 'd0'],
-      ['a', 'd1'],
-      ['c', 'd1'],
-      ['b', 'd2'],
-      ['c', 'd3'],
-    ];
-    machine.at(0, () => {
-      for (const [id, on] of wished) machine.apply({ type: 'load-requested', model: id, device: on });
-    });
-    for (let id = 0; id < 10; id++) {
-      machine.submitAt(5000 + id * 1000, { id: 3 * id, model: 'b', bytes: 1 });
-      machine.submitAt(5000 + id * 1000, { id: 3 * id + 1, model: 'c', bytes: 1 });
-      machine.submitAt(5500 + id * 1000, { id: 3 * id + 2, model: 'c', bytes: 1 });
-    }
-    machine.submitAt(20_000, { id: 100, model: 'b', bytes: 1 });
-    machine.submitAt(20_001, { id: 101, model: 'a', bytes: 1 });
-    machine.run();
-    const on = (id: number): string =>
-      machine.lines.find((line) => line.kind === 'run' && line.requests?.includes(id) === true)!.device;
-    // In the mean c is wanted more than b. But now its other copy is idle, and that of b is not.
-    expect(['d0', 'd2']).toContain(on(100));
-    expect(on(101)).toBe('d1');
-  });
-
   it('copies a popular model to a second device in the background, unless told not to', () => {
     const play = (disable: readonly string[]): number => {
       const machine = machineOf([device(0), device(1)], [model('a', 5, 1000, 300)], { disable });
