@@ -6,7 +6,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { DEFAULT_PORT, startDaemon } from '../../src/daemon/listen.ts';
+import { startDaemon } from '../../src/daemon/daemon.ts';
+import { DEFAULT_PORT } from '../../src/daemon/listen.ts';
 import { resolveHome } from '../../src/home.ts';
 
 it('is the default one, or a free one if that is taken; a port that was asked for is never another', async () => {

@@ -79,6 +79,17 @@ describe('locality by hand', () => {
     expect(lru.lines.filter((line) => line.kind === 'evict').map((line) => line.model)).toEqual(['hot']);
   });
 
+  it('gives a burst as many copies as its queue is long, not as its first requests suggest', () => {
+    const devices = Array.from({ length: 40 }, (_, index) => device(index));
+    const machine = machineOf(devices, [model('a', 5, 3000, 1000)], { disable: ['replicas'] });
+    for (let id = 0; id < 16; id++) machine.submitAt(id * 600, { id, model: 'a', bytes: 1 });
+    for (let id = 16; id < 216; id++) machine.submitAt(30_000 + id, { id, model: 'a', bytes: 1 });
+    machine.run();
+    const last = Math.max(...[...machine.outcomes.values()].map((outcome) => outcome.endMs));
+    // 200 requests of a second each: the devices that are there could do them in 5 s, after a load of 3 s.
+    expect(last).toBeLessThan(30_000 + 13_000);
+  });
+
   it('copies a popular model to a second device in the background, unless told not to', () => {
     const play = (disable: readonly string[]): number => {
       const machine = machineOf([device(0), device(1)], [model('a', 5, 1000, 300)], { disable });

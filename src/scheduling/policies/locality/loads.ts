@@ -7,6 +7,7 @@ import type { Pool } from '../../pool.ts';
 import { headArrival, headId } from '../../state.ts';
 import type { DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { DecisionReason } from '../../types.ts';
+import type { Blocking } from './blocking.ts';
 import type { Switches } from './mechanisms.ts';
 import type { Outlook } from './outlook.ts';
 import type { Popularity } from './popularity.ts';
@@ -47,17 +48,26 @@ export class Loads {
   readonly #pool: Pool;
   readonly #outlook: Outlook;
   readonly #worth: Worth;
+  readonly #blocking: Blocking;
   readonly #popularity: Popularity;
   readonly #tuning: Tuning;
   readonly #switches: Switches;
 
   constructor(
     pool: Pool,
-    parts: { outlook: Outlook; worth: Worth; popularity: Popularity; tuning: Tuning; switches: Switches },
+    parts: {
+      outlook: Outlook;
+      worth: Worth;
+      blocking: Blocking;
+      popularity: Popularity;
+      tuning: Tuning;
+      switches: Switches;
+    },
   ) {
     this.#pool = pool;
     this.#outlook = parts.outlook;
     this.#worth = parts.worth;
+    this.#blocking = parts.blocking;
     this.#popularity = parts.popularity;
     this.#tuning = parts.tuning;
     this.#switches = parts.switches;
@@ -158,7 +168,7 @@ export class Loads {
       if (isHeld && savedMs <= 0) return -Infinity;
       const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
       const crowding = spread * runMs * this.#worth.utilizationWithout(device, model);
-      const blocking = device.overlap ? 0 : demandBlocking * loadMs * this.#worth.pressure(device, model);
+      const blocking = device.overlap ? 0 : demandBlocking * this.#blocking.costMs(device, loadMs, model);
       return savedMs + ahead - room.lossMs - crowding - blocking;
     });
   }
@@ -203,7 +213,7 @@ export class Loads {
       const horizonMs = this.#tuning.demandHorizon * model.loadMs;
       const choice = this.#choose(model, horizonMs, 0, (device, room) => {
         const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
-        const blocking = device.overlap ? 0 : model.loadMs * this.#worth.pressure(device, model);
+        const blocking = device.overlap ? 0 : this.#blocking.costMs(device, model.loadMs, model);
         return model.loadMs + ahead - room.lossMs - blocking;
       });
       if (choice !== null) this.#load(model, choice, null, 'hint');
@@ -286,7 +296,7 @@ export class Loads {
       if (room.lossMs > 0) return -Infinity;
       const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
       const crowding = spread * expected * runMs * this.#worth.utilizationWithout(device, model);
-      const blocking = device.overlap ? 0 : replicaBlocking * loadMs * this.#worth.pressure(device, model);
+      const blocking = device.overlap ? 0 : replicaBlocking * this.#blocking.costMs(device, loadMs, model);
       return ahead - replicaCost * loadMs - crowding - blocking;
     });
   }

@@ -8,6 +8,7 @@ import { isEarlier } from '../../request-list.ts';
 import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { SchedulerOptions } from '../../types.ts';
 import { nextBatch, waitsUntil } from './batching.ts';
+import { Blocking } from './blocking.ts';
 import { dueMs } from './due.ts';
 import { Loads } from './loads.ts';
 import { switchesWithout } from './mechanisms.ts';
@@ -49,6 +50,7 @@ class Locality implements PolicyInstance {
   readonly #popularity: Popularity;
   readonly #outlook: Outlook;
   readonly #worth: Worth;
+  readonly #blocking: Blocking;
   readonly #loads: Loads;
   /** Models whose queue or copies changed, devices on which something ended: all that can make a run possible. */
   readonly #touched = new Set<ModelState>();
@@ -74,12 +76,19 @@ class Locality implements PolicyInstance {
     this.#tuning = tuning;
     this.#switches = switchesWithout(options.disable);
     this.#preloads = options.preload ?? false;
-    this.#popularity = new Popularity(tuning.memoryMs);
+    this.#popularity = new Popularity(tuning);
     this.#outlook = new Outlook(pool, tuning.sample);
     this.#worth = new Worth(pool, this.#popularity, tuning, this.#switches['value-eviction']);
+    this.#blocking = new Blocking({
+      outlook: this.#outlook,
+      worth: this.#worth,
+      popularity: this.#popularity,
+      tuning,
+    });
     this.#loads = new Loads(pool, {
       outlook: this.#outlook,
       worth: this.#worth,
+      blocking: this.#blocking,
       popularity: this.#popularity,
       tuning,
       switches: this.#switches,
@@ -194,15 +203,15 @@ class Locality implements PolicyInstance {
 
   #leastInTheWay(copies: readonly Copy[], model: ModelState): Copy | undefined {
     let best: Copy | undefined;
-    let bestPressure = Infinity;
+    let leastMs = Infinity;
     for (const copy of copies) {
       if (this.#draining?.device === copy.device) continue;
-      const pressure = this.#switches.flexibility ? this.#worth.pressure(copy.device, model) : 0;
-      const isBetter = pressure < bestPressure;
-      const isTie = pressure === bestPressure && best !== undefined && copy.device.index < best.device.index;
+      const costMs = this.#switches.flexibility ? this.#blocking.costMs(copy.device, model.runMs, model) : 0;
+      const isBetter = costMs < leastMs;
+      const isTie = costMs === leastMs && best !== undefined && copy.device.index < best.device.index;
       if (!isBetter && !isTie) continue;
       best = copy;
-      bestPressure = pressure;
+      leastMs = costMs;
     }
     return best;
   }
@@ -258,14 +267,22 @@ class Locality implements PolicyInstance {
   }
 
   /**
-   * True if the device should not run what it could: it loads for the oldest request instead, which is older by far and
-   * finds no copy soon; or it drains, because that model is too large for a device at work.
+   * True if the device should not run what it could: it loads instead for the oldest request of all, or for the oldest whose
+   * model is held nowhere (the oldest of all may only be waiting for its load to end); or it drains for one of them.
    */
   #yields(device: DeviceState, best: Copy | undefined): boolean {
-    const oldest = this.#pool.head();
     if (this.#draining !== null && this.#draining.model.copies.size > 0) this.#draining = null;
     if (this.#draining !== null && this.#draining.model.waiting.size === 0) this.#draining = null;
-    if (oldest === undefined || best === undefined || device.copies.has(oldest.model)) return false;
+    if (best === undefined) return false;
+    const oldest = this.#pool.head();
+    const unheld = this.#loads.unheld.top()?.waiting.head();
+    if (oldest !== undefined && this.#yieldsTo(oldest, device, best)) return true;
+    return unheld !== undefined && unheld !== oldest && this.#yieldsTo(unheld, device, best);
+  }
+
+  /** True if the device loads for a request that is older by far than what it could run, and that finds no copy soon. */
+  #yieldsTo(oldest: RequestState, device: DeviceState, best: Copy): boolean {
+    if (device.copies.has(oldest.model)) return false;
     const { model } = oldest;
     const older = best.model.waiting.head()!.arrivedAtMs - oldest.arrivedAtMs;
     if (older < this.#tuning.fairLoad * (model.loadMs + model.runMs) || model.barred) return false;

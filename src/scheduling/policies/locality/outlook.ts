@@ -4,6 +4,9 @@
 import type { Pool } from '../../pool.ts';
 import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
 
+/** So that nothing is divided by 0. */
+const LEAST_RUN_MS = 0.001;
+
 /** The expectations of one pool; looks at no more than `sample` copies and requests of a model. */
 export class Outlook {
   readonly #pool: Pool;
@@ -95,9 +98,23 @@ export class Outlook {
       sumMs += lastMs;
       freeAt[first]! += model.runMs;
     }
-    // Waits grow along a queue, so that their sum grows with the square of its length.
-    const rest = model.waiting.size / Math.max(1, count);
-    return { sumMs: sumMs * rest * rest, lastMs };
+    const rest = model.waiting.size - count;
+    if (rest === 0) return { sumMs, lastMs };
+    const more = this.#drain(rest, Math.max(LEAST_RUN_MS, model.runMs));
+    return { sumMs: sumMs + more.sumMs, lastMs: more.lastMs };
+  }
+
+  /** The waits of so many more requests as a fluid that fills the copies from `freeAt` to one level. */
+  #drain(requests: number, runMs: number): { readonly sumMs: number; readonly lastMs: number } {
+    const free = this.#freeAt.map((atMs) => Math.max(0, atMs - this.#pool.nowMs)).sort((a, b) => a - b);
+    let used = 0;
+    let busyMs = requests * runMs;
+    // A copy that is free only after the others have done everything takes no part.
+    while (used < free.length && free[used]! * used <= busyMs) busyMs += free[used++]!;
+    const lastMs = busyMs / used;
+    let sumMs = 0;
+    for (const fromMs of free.slice(0, used)) sumMs += (lastMs * lastMs - fromMs * fromMs) / (2 * runMs);
+    return { sumMs, lastMs };
   }
 
   /** `waits` for more copies than are looked at one by one: the queue as a fluid that they drain. */

@@ -2,9 +2,8 @@
 // Instead of fading every count, the weight of a new arrival grows; so an arrival costs O(1).
 
 import type { ModelState } from '../../state.ts';
+import type { Tuning } from './tuning.ts';
 
-/** A count at most so long old is treated as if it had been watched this much longer: rates start low, not wild. */
-const START_MS = 5000;
 const TICK_MS = 1000;
 const LARGEST_WEIGHT = 1e100;
 
@@ -12,6 +11,7 @@ const LARGEST_WEIGHT = 1e100;
 export class Popularity {
   readonly #growth: number;
   readonly #memoryMs: number;
+  readonly #startedMs: number;
   #counts: number[] = [];
   #weight = 1;
   #startMs = -1;
@@ -21,8 +21,9 @@ export class Popularity {
   /** 1 / (weight x effective time watched). */
   #scale = 0;
 
-  constructor(memoryMs: number) {
+  constructor({ memoryMs, startMs }: Tuning) {
     this.#memoryMs = memoryMs;
+    this.#startedMs = startMs;
     // e^(tick / memory) to the second order: the same on every machine, which Math.exp need not be.
     const step = TICK_MS / memoryMs;
     this.#growth = 1 + step + (step * step) / 2;
@@ -41,8 +42,8 @@ export class Popularity {
     }
     const watchedMs = nowMs - this.#startMs;
     // Tends to the memory, and to the time watched at first: a rational stand-in for memory x (1 - e^(-watched/memory)).
-    const effectiveMs = (this.#memoryMs * watchedMs) / (this.#memoryMs * 0.9 + watchedMs) + START_MS;
-    this.#scale = 1 / (this.#weight * Math.min(effectiveMs, this.#memoryMs + START_MS));
+    const effectiveMs = (this.#memoryMs * watchedMs) / (this.#memoryMs * 0.9 + watchedMs) + this.#startedMs;
+    this.#scale = 1 / (this.#weight * Math.min(effectiveMs, this.#memoryMs + this.#startedMs));
   }
 
   arrived(model: ModelState): void {

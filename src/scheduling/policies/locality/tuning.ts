@@ -5,6 +5,8 @@
 export interface Tuning {
   /** Time after which an arrival counts 1/e in the popularity, in milliseconds. */
   readonly memoryMs: number;
+  /** Rates are reckoned as if the models had been watched for so much longer: they start low, not wild. */
+  readonly startMs: number;
   /** Looked at per decision: devices for a load, copies of a model, waiting requests of a model. */
   readonly sample: number;
   /** How long a copy that a waiting request asks for is expected to pay, in load times of its model. */
@@ -19,13 +21,15 @@ export interface Tuning {
   readonly ownUtilization: number;
   /** The expected wait behind busy copies is multiplied by this. */
   readonly busyBias: number;
-  /** A model's own load on its copies is multiplied by this. */
-  readonly ownLoadBias: number;
   /** Weight of a device's utilization against placing one more copy there. */
   readonly spread: number;
+  /** The chance that an idle copy is taken, for a request that comes while another copy of its model runs. */
+  readonly idleTaken: number;
   /** Without overlap: what a load costs those who want the device meanwhile; for demand loads and for replicas. */
   readonly demandBlocking: number;
   readonly replicaBlocking: number;
+  /** So many arrivals more than were counted are expected of a model whose last copy is to go: rare ones show up too seldom. */
+  readonly unseen: number;
   /** Weight of requests that wait for the victim of an eviction. */
   readonly victimQueue: number;
   /** Weight of having no soon alternative when a device chooses among the requests it could run. */
@@ -41,22 +45,24 @@ export interface Tuning {
 }
 
 export const TUNING: Tuning = {
-  memoryMs: 211_800,
+  memoryMs: 166_000,
+  startMs: 3800,
   sample: 16,
   demandHorizon: 3,
   replicaHorizon: 17,
-  replicaCost: 0.083,
-  utilizationBias: 1.25,
-  ownUtilization: 0.5,
+  replicaCost: 0.03,
+  utilizationBias: 1.35,
+  ownUtilization: 0.8,
   busyBias: 1.1,
-  ownLoadBias: 0.64,
-  spread: 1,
-  demandBlocking: 1,
+  spread: 0.5,
+  idleTaken: 0.15,
+  demandBlocking: 0.7,
   replicaBlocking: 0.3,
+  unseen: 4,
   victimQueue: 1.5,
-  leastFlexible: 1,
+  leastFlexible: 1.3,
   freeLanes: 0.34,
-  fairLoad: 3,
+  fairLoad: 2.5,
   overtakeCosts: 30,
   overtakeFloorMs: 1000,
 };

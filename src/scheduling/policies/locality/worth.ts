@@ -39,7 +39,8 @@ export class Worth {
   readonly #busyCopies = new Numbers();
   /** The model whose oldest request may not be overtaken any more while others could run: it gets room anywhere. */
   urgent: ModelState | null = null;
-  #meanUtilization = LEAST_UTILIZATION;
+  /** How busy devices are, as the popularity of all models tells. */
+  meanUtilization = LEAST_UTILIZATION;
 
   /** `byValue` false: victims are the least recently used, whatever they are worth. */
   constructor(pool: Pool, popularity: Popularity, tuning: Tuning, byValue: boolean) {
@@ -49,24 +50,29 @@ export class Worth {
     this.#byValue = byValue;
   }
 
+  get nowMs(): number {
+    return this.#pool.nowMs;
+  }
+
   /** To be called once per decision, with the number of devices present. */
   refresh(devices: number): void {
-    this.#meanUtilization = clamp((this.#tuning.utilizationBias * this.#popularity.load()) / Math.max(1, devices));
+    this.meanUtilization = clamp((this.#tuning.utilizationBias * this.#popularity.load()) / Math.max(1, devices));
   }
 
   /** Waiting saved per time by one more copy of the model on the device. */
   gain(model: ModelState, device: DeviceState): number {
-    const copies = model.copies.size;
-    const busy = this.#allBusy(model);
-    const more = this.#delayMs(model, copies + 1, busy * this.#utilizationOf(device));
-    return this.#popularity.rate(model) * (this.#delayMs(model, copies, busy) - more);
+    return this.#gain(model, this.#utilizationOf(device));
   }
 
-  /** An upper estimate of `gain`, on a device of mean utilization. */
+  /** An estimate of `gain`, on a device of mean utilization. */
   likelyGain(model: ModelState): number {
+    return this.#gain(model, this.meanUtilization);
+  }
+
+  #gain(model: ModelState, utilization: number): number {
     const copies = model.copies.size;
     const busy = this.#allBusy(model);
-    const more = this.#delayMs(model, copies + 1, busy * this.#meanUtilization);
+    const more = this.#delayMs(model, copies + 1, busy * utilization);
     return this.#popularity.rate(model) * (this.#delayMs(model, copies, busy) - more);
   }
 
@@ -76,20 +82,9 @@ export class Worth {
     const copies = model.copies.size;
     const busy = this.#allBusy(model);
     const less = this.#delayMs(model, copies - 1, busy / this.#utilizationOf(copy.device));
-    return this.#popularity.rate(model) * (less - this.#delayMs(model, copies, busy));
-  }
-
-  /** How many requests that only this device could serve soon are expected during a run on it. */
-  pressure(device: DeviceState, except: ModelState): number {
-    let sum = 0;
-    let seen = 0;
-    for (const { model } of device.copies.values()) {
-      if (model !== except) {
-        sum += this.#popularity.rate(model) * power(this.#meanUtilization, model.copies.size - 1) * model.runMs;
-      }
-      if (++seen >= MOST_COPIES) break;
-    }
-    return sum;
+    const { unseen, memoryMs } = this.#tuning;
+    const rate = this.#popularity.rate(model) + (copies === 1 ? unseen / memoryMs : 0);
+    return rate * (less - this.#delayMs(model, copies, busy));
   }
 
   /** The share of its time that the device's copies ask for, if each model's load is shared evenly. */
@@ -168,11 +163,9 @@ export class Worth {
   /** The expected wait of a request, in milliseconds, with so many copies that are all busy with that chance. */
   #delayMs(model: ModelState, copies: number, busy: number): number {
     if (copies === 0) return model.loadMs;
-    const { busyBias, ownLoadBias } = this.#tuning;
     const ownLoad = (this.#popularity.rate(model) * model.runMs) / copies;
-    const chance = Math.min(1, Math.max(busy, power(ownLoadBias * ownLoad, copies)));
-    const untilFreeMs = (busyBias * model.runMs) / (copies + 1);
-    return Math.min(model.loadMs, (chance * untilFreeMs) / (1 - Math.min(MOST_UTILIZATION, ownLoad)));
+    const untilFreeMs = (this.#tuning.busyBias * model.runMs) / (copies + 1);
+    return Math.min(model.loadMs, (Math.min(1, busy) * untilFreeMs) / (1 - Math.min(MOST_UTILIZATION, ownLoad)));
   }
 
   #utilizationOf(device: DeviceState): number {
@@ -185,7 +178,7 @@ export class Worth {
         own += (this.#popularity.rate(model) * model.runMs) / model.copies.size;
         if (++seen >= MOST_COPIES) break;
       }
-      const value = clamp((1 - ownUtilization) * this.#meanUtilization + ownUtilization * utilizationBias * own);
+      const value = clamp((1 - ownUtilization) * this.meanUtilization + ownUtilization * utilizationBias * own);
       this.#utilization.set(device.index, value);
       this.#utilizationUntilMs.set(device.index, nowMs + UTILIZATION_AGE_MS);
     }
@@ -199,11 +192,4 @@ function sumOfBytes(offers: readonly { readonly copy: Copy }[]): number {
 
 function clamp(utilization: number): number {
   return Math.min(MOST_UTILIZATION, Math.max(LEAST_UTILIZATION, utilization));
-}
-
-/** base ** exponent for whole exponents; beyond 32 it makes no difference to a chance. */
-function power(base: number, exponent: number): number {
-  let result = 1;
-  for (let i = Math.min(exponent, 32); i > 0; i--) result *= base;
-  return result;
 }
