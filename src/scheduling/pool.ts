@@ -360,7 +360,9 @@ export class Pool {
       request.device = device;
       rows += request.rows;
     }
-    const expectedEndMs = this.nowMs + model.runMsOf(rows);
+    // Behind a run that is about to end it begins when that has ended.
+    const beginsAtMs = Math.max(this.nowMs, device.ending?.expectedEndMs ?? 0);
+    const expectedEndMs = beginsAtMs + model.runMsOf(rows);
     const run = this.#nextRun++;
     device.run = { id: run, copy, requests, expectedEndMs };
     device.runEndMs = expectedEndMs;

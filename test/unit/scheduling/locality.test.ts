@@ -6,7 +6,7 @@ import { TUNING } from '../../../src/scheduling/policies/locality/tuning.ts';
 import type { Policy } from '../../../src/scheduling/policy.ts';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
 import type { DeviceSpec, ModelSpec, SchedulerOptions } from '../../../src/scheduling/types.ts';
-import { chaos, playChaos } from './chaos.ts';
+import { type Chaos, chaos, playChaos } from './chaos.ts';
 import { VirtualMachine } from './virtual-machine.ts';
 
 const device = (index: number, memoryBytes = 10, overlap = true): DeviceSpec => ({
@@ -227,6 +227,31 @@ describe('locality with batching', () => {
   });
 });
 
+/** A run handed over behind one that was about to end, which ends later than it would have alone. */
+const HANDED_OVER: Chaos = {
+  models: [
+    { memory: 1, loadMs: 0, runMs: 0, keepAliveMs: null },
+    { memory: 1, loadMs: 6, runMs: 0, keepAliveMs: null },
+    { memory: 7, loadMs: 0, runMs: 3, keepAliveMs: null },
+    { memory: 1, loadMs: 0, runMs: 0, keepAliveMs: null },
+  ],
+  devices: [
+    { memory: 8, overlap: true },
+    { memory: 6, overlap: false },
+  ],
+  aheadMs: 2,
+  steps: [
+    { gapMs: 0, mishap: { kind: 'submit', model: 0, olderByMs: 0, deadlineMs: 1 } },
+    { gapMs: 0, mishap: { kind: 'submit', model: 1, olderByMs: 0, deadlineMs: null } },
+    { gapMs: 6, mishap: { kind: 'submit', model: 0, olderByMs: 0, deadlineMs: null } },
+    { gapMs: 3, mishap: { kind: 'submit', model: 1, olderByMs: 0, deadlineMs: null } },
+    { gapMs: 4, mishap: { kind: 'submit', model: 2, olderByMs: 19, deadlineMs: null } },
+    { gapMs: 1, mishap: { kind: 'pin', model: 1 } },
+    { gapMs: 2, mishap: { kind: 'submit', model: 0, olderByMs: 0, deadlineMs: null } },
+  ],
+  fates: ['ok', 'ok', 'retry', 'fail', 'retry', 'ok', 'ok', 'ok', 'ok'],
+};
+
 describe('the bound of locality on being overtaken', () => {
   it('is stated as costs of the overtaken request, and at least a second', () => {
     expect(overtakeLimitMs({ loadMs: 2000, runMs: 1000 })).toBe(TUNING.overtakeCosts * 3000);
@@ -261,7 +286,7 @@ describe('the bound of locality on being overtaken', () => {
         const { machine } = playChaos(world, { policy: 'locality', deviceGraceMs: 500 }, watched);
         expect(machine.openRequests).toEqual([]);
       }),
-      { numRuns: 400 },
+      { numRuns: 400, examples: [[HANDED_OVER]] },
     );
   });
 });
