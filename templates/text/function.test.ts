@@ -26,5 +26,5 @@ test('says what is wrong with a text without letters', options, async () => {
   await using text = await testing!.testFunction(import.meta.url);
   const answer = await text.call('42');
   assert.equal(answer.status, 400);
-  assert.match(answer.text(), /no letters/u);
+  assert.match(answer.text(), /no Latin letters/u);
 });

@@ -90,11 +90,13 @@ class Load {
   async openLoop(rate: number): Promise<void> {
     const calls: Promise<void>[] = [];
     for (let index = 0; ; index++) {
-      const dueMs = this.#startMs + (index * 1000) / rate;
-      if (dueMs - this.#startMs >= this.#plan.durationMs) break;
+      // Counted from the start: the sum of a start and an offset is not exact, and could let one call more in.
+      const offsetMs = (index * 1000) / rate;
+      const dueMs = this.#startMs + offsetMs;
       const waitMs = dueMs - performance.now();
+      if (offsetMs >= this.#plan.durationMs) break;
       if (waitMs > 0) await sleep(waitMs, undefined, { signal: this.#plan.signal }).catch(() => undefined);
-      if (!this.#goesOn(dueMs)) break;
+      if (!this.#goesOn(offsetMs)) break;
       if (this.#underWay >= MOST_UNDER_WAY) this.#notSent++;
       else calls.push(this.#call(dueMs));
     }
@@ -110,8 +112,7 @@ class Load {
     this.#agent.destroy();
   }
 
-  #goesOn(atMs = performance.now()): boolean {
-    const elapsedMs = atMs - this.#startMs;
+  #goesOn(elapsedMs = performance.now() - this.#startMs): boolean {
     if (elapsedMs - this.#toldMs >= PROGRESS_EVERY_MS) {
       this.#toldMs = elapsedMs;
       this.#plan.onProgress?.(elapsedMs, this.#answers.length);
