@@ -108,7 +108,10 @@ export class WorkerProcess {
       this.#stderr = (this.#stderr + text).slice(-STDERR_KEPT);
     });
     this.#channel = openChannel(this.#child.stdio[CHANNEL_FD] as Duplex, {
-      onMessage: (message, parts) => this.#onMessage(message as unknown as FromWorker, parts),
+      onMessage: (message, parts) => {
+        this.#unansweredBeats = 0;
+        this.#onMessage(message as unknown as FromWorker, parts);
+      },
       // An exit follows a closed channel at once; a process that closed it and lives on is of no use.
       onClose: (error) => this.kill(error?.message ?? 'it closed its channel', 500),
     });
@@ -172,7 +175,6 @@ export class WorkerProcess {
   }
 
   #onMessage(message: FromWorker, parts: Uint8Array[]): void {
-    this.#unansweredBeats = 0;
     switch (message.type) {
       case 'ready':
         clearTimeout(this.#startTimer);
@@ -198,7 +200,7 @@ export class WorkerProcess {
     }
   }
 
-  /** Any message counts as a sign of life, so a busy channel is not mistaken for a dead one. */
+  /** Any message of the main thread counts as a sign of life, so a busy channel is not mistaken for a dead one. */
   #heartbeat(): void {
     this.#heartbeatTimer = setTimeout(() => {
       const { heartbeatMs, heartbeatLimitMs } = this.#options;
