@@ -1,7 +1,8 @@
 // What a policy is: a name and a way to make an instance over a pool. An instance places waiting requests by the pool's
 // verbs; everything else (evictions on the way, local queues, failures, bounds) is the core's.
 
-import type { Pool, PoolWatcher } from './pool.ts';
+import type { Pool } from './pool.ts';
+import type { PoolWatcher } from './watcher.ts';
 import type { ModelState } from './state.ts';
 import type { SchedulerOptions } from './types.ts';
 

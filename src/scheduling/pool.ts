@@ -9,25 +9,10 @@ import { IndexSet } from './index-set.ts';
 import { Residency } from './residency.ts';
 import { headArrival, headId } from './state.ts';
 import type { Copy, DeviceState, Load, ModelState, RequestState } from './state.ts';
+import type { PoolWatcher } from './watcher.ts';
 import type { Decision, DecisionReason, DeviceId, ModelId, RequestId, SchedulerAction } from './types.ts';
 
 type Rejection = Extract<SchedulerAction, { readonly type: 'reject' }>['code'];
-
-/** Told of what the books of a policy may depend on. */
-export interface PoolWatcher {
-  /** A request joined the global queue; `returned` if a failure put it back. */
-  queued?(request: RequestState): void;
-  /** A request left the global queue, whatever became of it. */
-  left?(request: RequestState): void;
-  /** A load of the copy started. */
-  copyAdded?(copy: Copy): void;
-  /** The copy is gone: evicted, failed to load, or lost with its device. */
-  copyRemoved?(copy: Copy): void;
-  /** A run or a load started on the device. */
-  deviceStarted?(device: DeviceState): void;
-  /** Something on the device ended, so that it may run or load now, or it was lost. */
-  deviceChanged?(device: DeviceState): void;
-}
 
 /** All state of one scheduler. Policies read it freely and change it only through the verbs. */
 export class Pool {
