@@ -40,7 +40,6 @@ export class Pool {
   readonly overfull: DeviceState[] = [];
   /** The policy's own books; set once by the core. */
   watcher: PoolWatcher = {};
-
   readonly #actions: SchedulerAction[] = [];
   readonly #explain: boolean;
   readonly #loadLanes: number;
