@@ -84,9 +84,13 @@ export class AsyncCalls implements AsyncPlatform {
     for (const row of this.#store.undelivered()) this.#tell(row);
     for (const row of this.#store.unended()) {
       const entry = this.#enter(row.id, row.requestBytes);
-      if (row.state === 'queued') this.#queue.push(entry);
+      if (row.state === 'queued') {
+        this.#queue.push(entry);
+        continue;
+      }
       // Whether its handler had done what it does, nobody knows: whoever asked for it decides.
-      else this.#track(this.#end(entry, runner.failure(interrupted(row.id))));
+      entry.taken = true;
+      this.#track(this.#end(entry, runner.failure(interrupted(row.id))));
     }
     this.#trim();
     this.#next();
@@ -134,6 +138,7 @@ export class AsyncCalls implements AsyncPlatform {
     }
     entry.gone.abort();
     if (entry.taken) return;
+    entry.taken = true;
     this.#queue.splice(this.#queue.indexOf(entry), 1);
     await this.#end(entry, this.#runner!.failure(cancelled()));
   }
@@ -220,8 +225,11 @@ export class AsyncCalls implements AsyncPlatform {
 
   #putBack(entry: Entry): void {
     if (!entry.running) return;
-    entry.running = false;
-    this.#store.putBack(entry.id);
+    // On a full disk it stays a call that runs: the next attempt goes on from there.
+    this.#tolerate(() => {
+      this.#store.putBack(entry.id);
+      entry.running = false;
+    });
   }
 
   async #end(entry: Entry, answer: AsyncAnswer): Promise<void> {
@@ -250,7 +258,8 @@ export class AsyncCalls implements AsyncPlatform {
       message: () => this.#message(row),
       onEnd: (delivered, reason) => {
         if (!delivered) this.#onNotice('a callback could not be delivered', { callId: id, reason });
-        this.#tolerate(() => this.#store.setCallback(id, delivered ? 'delivered' : 'failed'));
+        // Of this ending: the call may have been retried meanwhile, and its next ending is to be told as well.
+        this.#tolerate(() => this.#store.setCallback(id, row.endedAtMs, delivered ? 'delivered' : 'failed'));
       },
     });
   }

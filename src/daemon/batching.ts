@@ -123,10 +123,12 @@ export function splitOutputs(outputs: readonly Tensor[], rows: readonly number[]
     const rowBytes = output.data.byteLength / total;
     let offset = 0;
     for (const [index, count] of rows.entries()) {
+      const part = output.data.subarray(offset, offset + count * rowBytes);
       sets[index]!.push({
         ...output,
         shape: [count, ...output.shape.slice(1)],
-        data: output.data.subarray(offset, offset + count * rowBytes),
+        // Bytes of their own: whoever is answered first gives the buffer of its answer back while the others' is being sent.
+        data: rows.length === 1 ? part : part.slice(),
       });
       offset += count * rowBytes;
     }

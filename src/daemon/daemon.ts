@@ -338,7 +338,7 @@ async function startDevices(
     const runner = createRunner(device, workers, {
       onReady: () => dispatcher.deviceReady(device.id),
       onLost: (reason, final, culprit) => {
-        log.warn({ device: device.id, reason, final, ...(culprit !== undefined && { culprit }) }, 'worker lost');
+        log.warn({ device: device.id, reason, final, ...(culprit != null && { culprit }) }, 'worker lost');
         dispatcher.deviceLost(device.id, reason, culprit);
       },
       onNotice: (message, details) => log.warn({ device: device.id, ...details }, message),

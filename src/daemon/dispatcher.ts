@@ -87,6 +87,7 @@ export class Dispatcher {
       runner,
       runs: new Map(),
       loads: new Map(),
+      onRunEnd: null,
       lastRunEndedAtMs: 0,
       measured: null,
     });
@@ -105,8 +106,8 @@ export class Dispatcher {
     void this.#executor.measure(this.#executor.slot(id));
   }
 
-  /** The worker died: what it held is gone, what it did is tried once more elsewhere. `culprit` is the model at fault, if known. */
-  deviceLost(id: string, reason: string, culprit?: string): void {
+  /** The worker died: what it held is gone, what it did is tried once more elsewhere. `culprit` is the model at fault, if known; null: none. */
+  deviceLost(id: string, reason: string, culprit?: string | null): void {
     const { suspects, lost } = this.#executor.clear(this.#executor.slot(id));
     this.#emit({ type: 'device', device: id, state: 'lost', reason });
     this.#apply({ type: 'device-lost', device: id });
@@ -120,8 +121,8 @@ export class Dispatcher {
         },
       ),
     );
-    const known = culprit !== undefined && suspects.has(culprit);
-    for (const [model, stage] of suspects) {
+    const known = culprit != null && suspects.has(culprit);
+    for (const [model, stage] of culprit === null ? [] : suspects) {
       if (known && model !== culprit) continue;
       if (this.#health.died(model, stage, known || suspects.size === 1)) this.#bar(model, true);
     }

@@ -36,6 +36,8 @@ export interface Slot {
   readonly runs: Map<number, Action<'run'>>;
   /** By model: loads under way and models resident. */
   readonly loads: Map<string, Load>;
+  /** Told when the run under way ends, if another one was handed over behind it. */
+  onRunEnd: (() => void) | null;
   /** When a run last ended here: one that was handed over before began then. */
   lastRunEndedAtMs: number;
   measured: DeviceMeasurement | null;
@@ -157,6 +159,7 @@ export class Executor {
     }
     for (const [model, load] of slot.loads) if (load.endedAtMs === null) suspects.set(model, 'load');
     slot.runs.clear();
+    slot.onRunEnd = null;
     slot.loads.clear();
     slot.measured = null;
     return { suspects, lost };
@@ -280,6 +283,7 @@ export class Executor {
     const finish = (): boolean => {
       cancelAhead();
       if (!slot.runs.delete(action.run)) return false;
+      slot.onRunEnd?.();
       this.lastNewsAtMs = this.#clock.now();
       this.#apply({ type: 'run-finished', device: action.device, run: action.run });
       return true;
@@ -310,6 +314,7 @@ export class Executor {
         cancelAhead();
         const error = toGpufaasError(thrown);
         if (error.code === 'WORKER_DIED' || !slot.runs.delete(action.run)) return;
+        slot.onRunEnd?.();
         const retry = error.code === 'OUT_OF_MEMORY';
         const lost = members.filter((pending) => !retry || ++pending.retries > RETRIES);
         this.#apply({ type: 'run-failed', device: action.device, run: action.run, retry });
@@ -322,9 +327,20 @@ export class Executor {
   #announceEnd(slot: Slot, { device, model, run }: Action<'run'>, rows: number): () => void {
     const expectedMs = slot.device.kind === 'emulated' ? null : this.#observations.expectedRunMs(model, rows);
     if (expectedMs === null || expectedMs < LEAST_AHEAD_RUN_MS) return () => undefined;
-    return this.#clock.after(expectedMs - AHEAD_MS, () => {
-      if (slot.runs.has(run)) this.#apply({ type: 'run-ending', device, run });
-    });
+    let cancel = (): void => undefined;
+    const begin = (): void => {
+      if (slot.onRunEnd === begin) slot.onRunEnd = null;
+      cancel = this.#clock.after(expectedMs - AHEAD_MS, () => {
+        if (slot.runs.has(run)) this.#apply({ type: 'run-ending', device, run });
+      });
+    };
+    // One that was handed over behind another begins when that has ended.
+    if (slot.runs.size > 1) slot.onRunEnd = begin;
+    else begin();
+    return () => {
+      cancel();
+      if (slot.onRunEnd === begin) slot.onRunEnd = null;
+    };
   }
 
   #answer(

@@ -60,7 +60,7 @@ export class HostTier {
       const diskMs = this.#diskMs.get(key);
       cache.give(key, loadMs === null || diskMs === undefined ? undefined : diskMs - loadMs);
       // Whatever went wrong: the next attempt reads the files that everything else is checked against.
-      if (loadMs === null) cache.drop(key);
+      if (loadMs === null) cache.dropUnused(key);
     };
     return { model: fromHost(model, folder), tier: 'host', ended };
   }

@@ -110,6 +110,11 @@ export class HostCache {
     });
   }
 
+  /** Forgets a model whose files may be what made a load fail; not while another load reads them. */
+  dropUnused(key: string): void {
+    if (!this.#ledger.isHeld(key)) this.drop(key);
+  }
+
   /** Forgets a model, if it is there. */
   drop(key: string): void {
     if (!this.#ready.delete(key)) return;

@@ -46,6 +46,11 @@ export class HostLedger {
     return true;
   }
 
+  /** True while somebody uses it. */
+  isHeld(key: string): boolean {
+    return (this.#entries.get(key)?.holds ?? 0) > 0;
+  }
+
   /** Ends a hold. `savedMs`, where it was measured, replaces what was thought. */
   release(key: string, savedMs?: number): void {
     const entry = this.#entries.get(key);

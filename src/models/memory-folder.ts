@@ -30,7 +30,7 @@ export function makeMemoryFolder(home: string, place: string = SHARED_MEMORY): s
   for (const name of readdirSync(place)) {
     const path = join(place, name);
     // Anybody may write there: only what is ours is touched.
-    if (name.startsWith(prefix) && lstatSync(path).uid === process.getuid?.()) {
+    if (name.startsWith(prefix) && lstatSync(path, { throwIfNoEntry: false })?.uid === process.getuid?.()) {
       rmSync(path, { recursive: true, force: true });
     }
   }

@@ -96,7 +96,8 @@ export interface AsyncCallStore {
   end(id: string, state: AsyncCallState, answer: AsyncAnswer, atMs: number): Promise<void>;
   /** A call that has ended waits again, behind all others; its answer is forgotten. */
   again(id: string, atMs: number): void;
-  setCallback(id: string, state: CallbackState): void;
+  /** What became of the callback of the ending at that time; nothing if the call was retried since. */
+  setCallback(id: string, endedAtMs: number | null, state: CallbackState): void;
   /** Drops calls that ended: those too old, and the oldest of too many. */
   trim(limits: KeepLimits, atMs: number): void;
   /** Removes bodies that belong to no call: what a killed daemon left half-done. */
@@ -129,7 +130,7 @@ export function createAsyncCallStore(database: DatabaseSync, folder: string): As
     `UPDATE async_calls SET state = 'queued', answer = NULL, answer_bytes = 0, ended_at = NULL, queued_at = ?2,
        callback = iif(callback_url IS NULL, 'none', 'pending') WHERE id = ?1`,
   );
-  const setCallback = database.prepare('UPDATE async_calls SET callback = ?2 WHERE id = ?1');
+  const setCallback = database.prepare('UPDATE async_calls SET callback = ?3 WHERE id = ?1 AND ended_at IS ?2');
   const kept = database.prepare(
     `SELECT count(*) AS calls, coalesce(sum(${SIZE}), 0) AS bytes FROM async_calls WHERE ended_at IS NOT NULL`,
   );
@@ -214,7 +215,7 @@ export function createAsyncCallStore(database: DatabaseSync, folder: string): As
       total.calls--;
       total.bytes -= Number(row['request_bytes']) + Number(row['answer_bytes']);
     },
-    setCallback: (id, state) => change(() => setCallback.run(id, state)),
+    setCallback: (id, endedAtMs, state) => change(() => setCallback.run(id, endedAtMs, state)),
     trim({ maxCalls, maxBytes, keepMs }, atMs) {
       const dropped: string[] = [];
       for (const row of oldest.all(TRIMMED_AT_ONCE)) {

@@ -24,23 +24,31 @@ const MOST_STRANGERS = 16;
 export class Lanes {
   readonly address: LaneAddress;
   readonly #onMessage: (message: Message, parts: Uint8Array[]) => void;
+  readonly #onLaneClosed: (lane: number) => void;
   readonly #server: Server;
   readonly #lanes = new Map<number, Channel>();
   readonly #strangers = new Set<Socket>();
 
-  private constructor(onMessage: (message: Message, parts: Uint8Array[]) => void) {
+  private constructor(
+    onMessage: (message: Message, parts: Uint8Array[]) => void,
+    onLaneClosed: (lane: number) => void,
+  ) {
     this.#onMessage = onMessage;
+    this.#onLaneClosed = onLaneClosed;
     this.address = { path: `\0gpufaas-${newCallId()}`, secret: `${newCallId()}${newCallId()}` };
     this.#server = createServer((socket) => this.#meet(socket));
     // Without a name there are no lanes, and everything goes through the main thread.
-    this.#server.on('error', () => this.close());
+    this.#server.on('error', () => this.#server.close());
     this.#server.listen({ path: this.address.path });
     this.#server.unref();
   }
 
   /** Starts to listen; null where that can't be done without files. */
-  static open(onMessage: (message: Message, parts: Uint8Array[]) => void): Lanes | null {
-    return process.platform === 'linux' ? new Lanes(onMessage) : null;
+  static open(
+    onMessage: (message: Message, parts: Uint8Array[]) => void,
+    onLaneClosed: (lane: number) => void,
+  ): Lanes | null {
+    return process.platform === 'linux' ? new Lanes(onMessage, onLaneClosed) : null;
   }
 
   /** The lane of this number, if it is open. */
@@ -77,7 +85,9 @@ export class Lanes {
     const channel = openChannel(socket, {
       onMessage: this.#onMessage,
       onClose: () => {
-        if (this.#lanes.get(lane) === channel) this.#lanes.delete(lane);
+        if (this.#lanes.get(lane) !== channel) return;
+        this.#lanes.delete(lane);
+        this.#onLaneClosed(lane);
       },
     });
     this.#lanes.set(lane, channel);
@@ -86,7 +96,9 @@ export class Lanes {
   close(): void {
     this.#server.close();
     for (const socket of this.#strangers) socket.destroy();
-    for (const channel of this.#lanes.values()) channel.close();
+    const channels = Array.from(this.#lanes.values());
+    this.#lanes.clear();
+    for (const channel of channels) channel.close();
   }
 }
 

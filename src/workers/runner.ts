@@ -108,7 +108,7 @@ class ProcessRunner implements DeviceRunner {
     const giveUpMs = performance.now() + RECYCLE_PATIENCE_MS;
     const attempt = (): void => {
       if (this.#process !== worker) return;
-      if (worker.callsUnderWay === 0 || performance.now() > giveUpMs) worker.kill(reason);
+      if (worker.callsUnderWay === 0 || performance.now() > giveUpMs) worker.retire(reason);
       else this.#recycling = setTimeout(attempt, RECYCLE_POLL_MS);
     };
     clearTimeout(this.#recycling);
@@ -175,7 +175,7 @@ class ProcessRunner implements DeviceRunner {
     else starting?.reject(error);
   }
 
-  #onExit(worker: WorkerProcess, reason: string, culprit?: string): void {
+  #onExit(worker: WorkerProcess, reason: string, culprit?: string | null): void {
     if (this.#process !== worker) return;
     this.#process = undefined;
     this.#card?.stop();
@@ -259,7 +259,7 @@ class ProcessRunner implements DeviceRunner {
     if (this.#state === 'unplugged' || this.#state === 'stopped') return;
     const wasReady = this.#state === 'ready';
     await this.#halt('unplugged', true);
-    if (wasReady) this.#events.onLost('it was unplugged', true);
+    if (wasReady) this.#events.onLost('it was unplugged', true, null);
   }
 
   async plug(): Promise<void> {

@@ -80,7 +80,9 @@ function serveLane(): void {
           send({ type: 'failed', call: asked.call, error });
           // The device's context is gone for the whole process: its main thread ends it.
           if (error.code === 'WORKER_DIED') answer({ type: 'lost', error });
-        });
+        })
+        // Even the error could not be sent: the daemon sees a run past its limit, and the next one must not suffer for it.
+        .catch(() => undefined);
     },
     // The process ends with the daemon, or the daemon goes on by way of the main thread.
     onClose: () => undefined,

@@ -73,9 +73,10 @@ export interface RunnerEvents {
   onReady(): void;
   /**
    * The process died or was killed; every call under way was rejected with WORKER_DIED. It will restart by
-   * itself unless `final`. `culprit` is the model whose load or run passed its limit, if that is why.
+   * itself unless `final`. `culprit` is the model whose load or run passed its limit, if that is why; null if no model
+   * is to blame (the device was taken away, or the process stood still as a whole).
    */
-  onLost(reason: string, final: boolean, culprit?: string): void;
+  onLost(reason: string, final: boolean, culprit?: string | null): void;
   /** Something an operator should know. */
   onNotice(message: string, details: Readonly<Record<string, unknown>>): void;
 }

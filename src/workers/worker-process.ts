@@ -47,8 +47,8 @@ export interface ProcessOptions {
 /** What its owner is told. */
 export interface ProcessEvents {
   onReady(): void;
-  /** `culprit`: the model whose load or run passed its limit, if that is why. */
-  onExit(reason: string, culprit?: string): void;
+  /** `culprit`: the model whose load or run passed its limit, if that is why; null if no model is to blame. */
+  onExit(reason: string, culprit?: string | null): void;
 }
 
 const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url));
@@ -68,7 +68,13 @@ export class WorkerProcess {
   readonly #child: ChildProcess;
   readonly #channel: Channel;
   readonly #window = PayloadWindow.open();
-  readonly #lanes = Lanes.open((message, parts) => this.#onMessage(message as unknown as FromWorker, parts));
+  readonly #lanes = Lanes.open(
+    (message, parts) => this.#onMessage(message as unknown as FromWorker, parts),
+    (lane) => {
+      // The thread of a resident model does not hear us any more; after a moment, as for the main channel.
+      if (Array.from(this.#laneOf.values()).includes(lane)) this.kill("a model's thread closed its channel", 500);
+    },
+  );
   /** The number of the thread that holds a model. */
   readonly #laneOf = new Map<string, number | null>();
   readonly #options: ProcessOptions;
@@ -86,7 +92,7 @@ export class WorkerProcess {
   #heartbeatTimer: NodeJS.Timeout | undefined;
   #unansweredBeats = 0;
   #reason: string | undefined;
-  #culprit: string | undefined;
+  #culprit: string | null | undefined;
   #stderr = '';
   #ended = false;
   #reported = false;
@@ -140,6 +146,12 @@ export class WorkerProcess {
     this.#reason ??= delayMs > 0 ? undefined : reason;
     if (delayMs === 0) this.#child.kill('SIGKILL');
     else setTimeout(() => this.kill(reason), delayMs).unref();
+  }
+
+  /** Ends the process at once, for a reason that lies with no model. */
+  retire(reason: string): void {
+    this.#culprit ??= null;
+    this.kill(reason);
   }
 
   /** Calls are rejected at once; the report waits a moment for what the process wrote last. */
@@ -206,7 +218,8 @@ export class WorkerProcess {
       const { heartbeatMs, heartbeatLimitMs } = this.#options;
       // Beats are counted, not time: if this process itself was held up, the answers are waiting to be read.
       if (this.#unansweredBeats * heartbeatMs >= heartbeatLimitMs) {
-        this.kill(`it did not answer for ${this.#unansweredBeats * heartbeatMs} ms`);
+        // The main thread runs no model: whatever holds it up, none of them does.
+        this.retire(`it did not answer for ${this.#unansweredBeats * heartbeatMs} ms`);
         return;
       }
       this.#unansweredBeats += 1;
@@ -280,11 +293,21 @@ export class WorkerProcess {
         (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf), slot, placed }),
         { model, parts: placed === null ? parts : [], ...(via !== undefined && { via }) },
       );
-      const outputs = slot === null || ran.placed === null ? ran.parts : this.#window!.read(slot, ran.placed);
+      const outputs = slot === null || ran.placed === null ? ran.parts : this.#read(slot, ran.placed);
       this.#outputBytes.set(model, placedBytes(outputs.map(({ byteLength }) => byteLength)));
       return { outputs: joinTensors(ran.outputs, outputs), runMs: ran.runMs };
     } finally {
       if (slot !== null) this.#window!.give(slot);
+    }
+  }
+
+  /** A worker that says it placed what can't be there is of no use any more. */
+  #read(slot: number, placed: readonly number[]): Uint8Array[] {
+    try {
+      return this.#window!.read(slot, placed);
+    } catch (error) {
+      this.kill('it answered with outputs that are not there');
+      throw error;
     }
   }
 

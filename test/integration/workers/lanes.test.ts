@@ -4,11 +4,16 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { type LaneAddress, Lanes, openLane } from '../../../src/workers/lanes.ts';
 import type { Channel, Message } from '../../../src/workers/transport.ts';
 
+const closed: number[] = [];
 const received: { message: Message; parts: Uint8Array[] }[] = [];
 
 function open(): Lanes {
   received.length = 0;
-  const lanes = Lanes.open((message, parts) => received.push({ message, parts }))!;
+  closed.length = 0;
+  const lanes = Lanes.open(
+    (message, parts) => received.push({ message, parts }),
+    (lane) => closed.push(lane),
+  )!;
   onTestFinished(() => lanes.close());
   return lanes;
 }
@@ -66,6 +71,7 @@ describe.runIf(process.platform === 'linux')('lanes', () => {
     await expect.poll(() => lanes.get(0) !== undefined && lanes.get(1) !== undefined).toBe(true);
     first.channel.close();
     await expect.poll(() => lanes.get(0)).toBeUndefined();
+    expect(closed).toEqual([0]);
     lanes.close();
     await second.closed;
     const late = connect({ path: lanes.address.path });

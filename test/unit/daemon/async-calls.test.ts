@@ -134,6 +134,29 @@ test.each([
   expect(tries).toBe(1);
 });
 
+test('a call that is cancelled twice at once takes no other out of the queue', async () => {
+  const { calls, begun, end, state } = make({ concurrency: 1 });
+  for (const id of ['first', 'mine', 'other']) await calls.submit(call(id));
+  await Promise.allSettled([calls.cancel('mine'), calls.cancel('mine')]);
+  expect(state('mine')).toBe('cancelled');
+  await end('first');
+  await expect.poll(() => begun.map((line) => line.split(' ')[0])).toEqual(['first', 'other']);
+});
+
+test('the end of a callback is that of its own ending, not of a retry that came meanwhile', async () => {
+  const { calls, end, callbacks } = make();
+  await calls.submit(call('a', { callbackUrl: 'http://127.0.0.1:9/' }));
+  await end('a');
+  await expect.poll(() => callbacks.noted.length).toBe(1);
+  await settle();
+  calls.retry('a');
+  callbacks.noted[0]!.onEnd(false, 'nobody there');
+  await settle();
+  await expect.poll(() => calls.find('a').state).toBe('running');
+  await end('a', 'again');
+  await expect.poll(() => callbacks.noted.length).toBe(2);
+});
+
 test('a call that waits is cancelled at once, one that runs by its signal, one that ended not at all', async () => {
   const { calls, begun, state } = make({ concurrency: 1 });
   await calls.submit(call('a'));

@@ -25,6 +25,12 @@ describe('a batch', () => {
     ]);
   });
 
+  it('gives each member bytes of its own: one answer may be sent and given back before the other is', () => {
+    const [[first], [second]] = splitOutputs([tensor([2, 2], [1, 2, 3, 4])], [1, 1]) as [[Tensor], [Tensor]];
+    (first.data.buffer as ArrayBuffer).transfer(0);
+    expect([...second.data]).toEqual([3, 4]);
+  });
+
   it('refuses inputs of different row shapes', () => {
     expect(() => joinInputs([[tensor([1, 2], [1, 2])], [tensor([1, 3], [1, 2, 3])]])).toThrow('different shapes');
   });

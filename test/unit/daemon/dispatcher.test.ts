@@ -501,4 +501,48 @@ describe('a run that is about to end', () => {
     const outputs = (await Promise.all(both)).map((result) => result.outputs[0]!.data[0]);
     expect(outputs).toEqual([8, 9]);
   });
+
+  it('is announced by its own beginning, so that run after run the next one comes no sooner', async () => {
+    const { dispatcher, runners, addModel, clock } = setUp(1);
+    addModel('a');
+    const runner = runners[0]!;
+    const answers = Array.from({ length: 30 }, () => dispatcher.infer(request('a'), never));
+    await settle();
+    runner.finishLoad();
+    await settle();
+    const aheadMs: number[] = [];
+    for (let index = 0; index < answers.length; index++) {
+      // The fake says that a run takes 5 ms.
+      for (let ms = 1; ms <= 5; ms++) {
+        const before = runner.runs.length;
+        clock.advance(1);
+        await settle();
+        if (runner.runs.length > before) aheadMs.push(5 - ms);
+      }
+      runner.finishRun();
+      await settle();
+    }
+    await Promise.all(answers);
+    expect(aheadMs.length).toBeGreaterThan(20);
+    expect(new Set(aheadMs)).toEqual(new Set([1]));
+  });
+});
+
+describe('a worker that stood still', () => {
+  it('is held against no model, however often', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    for (let death = 0; death < 2; death++) {
+      runners[0]!.finishLoad();
+      await settle();
+      runners[0]!.die();
+      dispatcher.deviceLost('cpu:0', 'it did not answer for 5000 ms', null);
+      dispatcher.deviceReady('cpu:0');
+      await settle();
+    }
+    await expect(answer).rejects.toMatchObject({ code: 'WORKER_DIED' });
+    expect(dispatcher.isQuarantined('a')).toBe(false);
+  });
 });
