@@ -4,15 +4,23 @@
 import type { Clock } from '../clock.ts';
 import type { Device } from '../devices/types.ts';
 import { GpufaasError } from '../errors.ts';
-import type { ModelSpec, SchedulerEvent, SchedulerView, SchedulingCore } from '../scheduling/types.ts';
+import type { ModelSpec, SchedulerAction, SchedulerEvent, SchedulerView, SchedulingCore } from '../scheduling/types.ts';
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { type BeforeLoad, Executor } from './executor.ts';
 import { type Lend, Loans } from './loans.ts';
 import { ModelHealth } from './model-health.ts';
 import type { LoadTier } from './observations.ts';
-import { PendingRequests, rejection, type InferenceRequest, type InferenceResult } from './pending.ts';
+import { PendingRequests, type InferenceRequest, type InferenceResult } from './pending.ts';
+import { doesNotFit, rejection } from './rejections.ts';
 import { Waiters } from './waiters.ts';
+
+interface Wish {
+  readonly model: string;
+  readonly device: string | null;
+  /** Why it can't ever come true, once that is known. */
+  refusal: GpufaasError | null;
+}
 
 export class Dispatcher {
   readonly #core: SchedulingCore;
@@ -24,7 +32,7 @@ export class Dispatcher {
   readonly #waiters: Waiters;
   readonly #loans: Loans;
   /** Loads that somebody waits for. */
-  readonly #wishes = new Set<{ readonly model: string; readonly device: string | null }>();
+  readonly #wishes = new Set<Wish>();
   /** Models whose files are in the host cache. */
   readonly #hostCached = new Set<string>();
   #pumpScheduled = false;
@@ -178,8 +186,10 @@ export class Dispatcher {
     this.pardon(model);
     this.#executor.loadFailures.delete(model);
     this.#apply({ type: 'load-requested', model, ...(device === null ? {} : { device }) });
+    const wish: Wish = { model, device, refusal: null };
     const resident = (): boolean => {
-      if (this.isQuarantined(model)) throw rejection('QUARANTINED', undefined);
+      if (wish.refusal !== null) throw wish.refusal;
+      if (this.isQuarantined(model)) throw rejection('QUARANTINED');
       const failure = this.#executor.loadFailures.get(model);
       if (failure !== undefined) throw failure;
       return Array.from(this.#executor.slots).some(
@@ -187,7 +197,6 @@ export class Dispatcher {
       );
     };
     const failure = `The model was not resident after ${Math.round(timeoutMs / 1000)} s.`;
-    const wish = { model, device };
     this.#wishes.add(wish);
     await this.#waiters.until(resident, timeoutMs, failure, signal).finally(() => this.#wishes.delete(wish));
   }
@@ -213,7 +222,7 @@ export class Dispatcher {
 
   /** Queues one inference; the promise ends exactly once, with the answer or a GpufaasError. */
   infer(request: InferenceRequest, signal: AbortSignal): Promise<InferenceResult> {
-    if (!this.#executor.models.has(request.model)) return Promise.reject(rejection('MODEL_NOT_FOUND', undefined));
+    if (!this.#executor.models.has(request.model)) return Promise.reject(rejection('MODEL_NOT_FOUND'));
     if (this.#pending.size === 0) this.#executor.lastNewsAtMs = this.#clock.now();
     return this.#pending.add(request, signal, (id) => {
       const { inputs: _inputs, ...spec } = request;
@@ -252,10 +261,17 @@ export class Dispatcher {
     const now = this.#clock.now();
     for (const action of this.#core.decide(now)) {
       if (action.type === 'reservation') this.#loans.answered(action);
+      else if (action.type === 'load-refused') this.#loadRefused(action);
       else this.#executor.carryOut(action, now);
     }
     this.#scheduleWake();
     this.#waiters.notify();
+  }
+
+  #loadRefused({ model, device, misfit }: Extract<SchedulerAction, { type: 'load-refused' }>): void {
+    for (const wish of this.#wishes) {
+      if (wish.model === model && wish.device === device) wish.refusal = doesNotFit(misfit, device);
+    }
   }
 
   #scheduleWake(): void {

@@ -11,7 +11,8 @@ import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { ModelHealth } from './model-health.ts';
 import { type LoadTier, Observations, type Refined } from './observations.ts';
-import { rejection, type InferenceResult, type Pending, type PendingRequests } from './pending.ts';
+import type { InferenceResult, Pending, PendingRequests } from './pending.ts';
+import { rejection } from './rejections.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
 
@@ -130,7 +131,7 @@ export class Executor {
     await Promise.all(evictions.map(([eviction]) => eviction));
   }
 
-  carryOut(action: Exclude<SchedulerAction, { type: 'reservation' }>, now: number): void {
+  carryOut(action: Exclude<SchedulerAction, { type: 'reservation' | 'load-refused' }>, now: number): void {
     switch (action.type) {
       case 'evict':
         this.#evict(action, now);
@@ -143,7 +144,7 @@ export class Executor {
         return;
       case 'reject': {
         const pending = this.#pending.get(action.request);
-        if (pending !== undefined) this.#pending.fail(pending, rejection(action.code, action.retryAfterMs));
+        if (pending !== undefined) this.#pending.fail(pending, rejection(action.code, action));
       }
     }
   }

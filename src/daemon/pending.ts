@@ -2,7 +2,7 @@
 
 import type { Clock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
-import type { Decision, RequestId, SchedulerAction } from '../scheduling/types.ts';
+import type { Decision, RequestId } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
 
 /** One inference as the daemon asks for it. */
@@ -140,33 +140,4 @@ function abortReason(signal: AbortSignal): GpufaasError {
   return signal.reason instanceof GpufaasError
     ? signal.reason
     : new GpufaasError('CANCELLED', 'The caller gave up before there was an answer.');
-}
-
-type RejectCode = Extract<SchedulerAction, { type: 'reject' }>['code'];
-
-const REJECTIONS: Readonly<Record<RejectCode, readonly [message: string, suggestion: string]>> = {
-  QUEUE_FULL: ['The queue is full.', 'Try again after the time in Retry-After, or add devices.'],
-  DEADLINE: [
-    'The deadline can not be met.',
-    'Try again when there is less to do, or allow more time in function.yaml.',
-  ],
-  DOES_NOT_FIT: [
-    'The model fits into no device beside what is pinned there.',
-    'Give the devices more memory (`gpufaas up --devices`), or unpin a model.',
-  ],
-  QUARANTINED: [
-    'The model is quarantined: its worker died twice in a row while it was loaded or run.',
-    'Deploy it again, or try it again with `gpufaas load`.',
-  ],
-  MODEL_NOT_FOUND: ['The model of this function is not there any more.', 'Deploy the function again.'],
-  NO_DEVICE: ['No device is in service.', '`gpufaas devices` says what is wrong with them.'],
-};
-
-/** What the core's refusal means to the caller. */
-export function rejection(code: RejectCode, retryAfterMs: number | undefined): GpufaasError {
-  const [message, suggestion] = REJECTIONS[code];
-  return new GpufaasError(code, message, {
-    suggestions: [suggestion],
-    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-  });
 }

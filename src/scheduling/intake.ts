@@ -4,7 +4,7 @@
 import { RequestState } from './state.ts';
 import type { DeviceState, ModelState } from './state.ts';
 import type { Pool } from './pool.ts';
-import type { RequestSpec, SchedulerOptions } from './types.ts';
+import type { Misfit, RejectDetails, RequestSpec, SchedulerOptions } from './types.ts';
 
 /** The door of one pool. */
 export class Intake {
@@ -37,12 +37,14 @@ export class Intake {
     if (model === undefined || model.removed) return pool.refuse(spec.id, 'MODEL_NOT_FOUND');
     if (model.barred) return pool.refuse(spec.id, 'QUARANTINED');
     if (this.#largestMemoryBytes > 0 && model.memoryBytes > this.#largestMemoryBytes) {
-      return pool.refuse(spec.id, 'DOES_NOT_FIT');
+      return pool.refuse(spec.id, 'DOES_NOT_FIT', { misfit: this.#misfit(model) });
     }
     const isFull =
       pool.queuedRequests >= this.#maxRequests ||
       (pool.queuedBytes + spec.bytes > this.#maxBytes && pool.queuedRequests > 0);
-    if (isFull && spec.admitted !== true) return pool.refuse(spec.id, 'QUEUE_FULL', this.#retryAfterMs(model));
+    if (isFull && spec.admitted !== true) {
+      return pool.refuse(spec.id, 'QUEUE_FULL', { retryAfterMs: this.#retryAfterMs(model) });
+    }
     if (this.#present === 0) this.#emptySinceMs = Math.min(this.#emptySinceMs, pool.nowMs);
     pool.enqueue(new RequestState(spec.id, model, pool.nowMs, spec));
   }
@@ -83,15 +85,22 @@ export class Intake {
     }
     if (this.#emptySinceMs + this.#graceMs > pool.nowMs) return;
     for (let head = pool.head(); head !== undefined; head = pool.head()) {
-      pool.reject(head, 'NO_DEVICE', this.#graceMs);
+      pool.reject(head, 'NO_DEVICE', { retryAfterMs: this.#graceMs });
     }
   }
 
   /** Ends the requests of models that no device could ever hold beside what is pinned; true if there were any. */
   rejectMisfits(models: readonly ModelState[]): boolean {
     const misfits = models.filter((model) => model.waiting.size > 0 && !this.#canEverFit(model));
-    for (const model of misfits) this.#rejectWaiting(model, 'DOES_NOT_FIT');
+    for (const model of misfits) this.#rejectWaiting(model, 'DOES_NOT_FIT', { misfit: this.#misfit(model) });
     return misfits.length > 0;
+  }
+
+  /** Why no device, or not this one, could ever hold the model beside what is pinned; null if one could, or none is known. */
+  misfitOf(model: ModelState, device: DeviceState | null): Misfit | null {
+    const known = device === null ? this.#known() : this.#known().filter((each) => each === device);
+    if (known.length === 0 || known.some((each) => fitsBesidePinned(model, each))) return null;
+    return this.#misfit(model, known);
   }
 
   /** When `expire` wants to be called next. */
@@ -101,27 +110,42 @@ export class Intake {
     return this.#pool.queuedRequests > 0 ? Math.min(wakeMs, this.#emptySinceMs + this.#graceMs) : wakeMs;
   }
 
-  #rejectWaiting(model: ModelState, code: 'QUARANTINED' | 'DOES_NOT_FIT'): void {
+  #rejectWaiting(model: ModelState, code: 'QUARANTINED' | 'DOES_NOT_FIT', details?: RejectDetails): void {
     for (let head = model.waiting.head(); head !== undefined; head = model.waiting.head())
-      this.#pool.reject(head, code);
+      this.#pool.reject(head, code, details);
   }
 
   #canEverFit(model: ModelState): boolean {
-    const { capacityVersion, devices } = this.#pool;
+    const { capacityVersion } = this.#pool;
     if (model.fitsVersion === capacityVersion || model.copies.size > 0) return true;
-    const known = devices.filter((device) => device.present || this.#lost.has(device));
-    if (!known.some((device) => device.memoryBytes - device.pinnedBytes >= model.memoryBytes)) return false;
+    if (!this.#known().some((device) => fitsBesidePinned(model, device))) return false;
     model.fitsVersion = capacityVersion;
     return true;
   }
 
   #measure(): void {
-    const known = this.#pool.devices.filter((device) => device.present || this.#lost.has(device));
-    this.#largestMemoryBytes = known.reduce((largest, device) => Math.max(largest, device.memoryBytes), 0);
+    this.#largestMemoryBytes = largestOf(this.#known());
+  }
+
+  /** Devices that are there, or may come back. */
+  #known(): DeviceState[] {
+    return this.#pool.devices.filter((device) => device.present || this.#lost.has(device));
+  }
+
+  #misfit({ memoryBytes }: ModelState, devices = this.#known()): Misfit {
+    return { needsBytes: memoryBytes, largestBytes: largestOf(devices) };
   }
 
   /** Roughly when the queue of now will have been served. */
   #retryAfterMs(model: ModelState): number {
     return Math.max(1, Math.ceil((this.#pool.queuedRequests * model.runMs) / Math.max(1, this.#present)));
   }
+}
+
+function fitsBesidePinned(model: ModelState, device: DeviceState): boolean {
+  return device.memoryBytes - device.pinnedBytes >= model.memoryBytes;
+}
+
+function largestOf(devices: readonly DeviceState[]): number {
+  return devices.reduce((largest, device) => Math.max(largest, device.memoryBytes), 0);
 }

@@ -11,8 +11,7 @@ import { headArrival, headId } from './state.ts';
 import type { Copy, DeviceState, Load, ModelState, RequestState } from './state.ts';
 import type { PoolWatcher } from './watcher.ts';
 import type { Decision, DecisionReason, DeviceId, ModelId, RequestId, SchedulerAction } from './types.ts';
-
-type Rejection = Extract<SchedulerAction, { readonly type: 'reject' }>['code'];
+import type { RejectCode, RejectDetails } from './types.ts';
 
 /** All state of one scheduler. Policies read it freely and change it only through the verbs. */
 export class Pool {
@@ -159,14 +158,14 @@ export class Pool {
   }
 
   /** Ends a request that was not started, with a reason for its caller. */
-  reject(request: RequestState, code: Rejection, retryAfterMs?: number): void {
+  reject(request: RequestState, code: RejectCode, details?: RejectDetails): void {
     this.withdraw(request);
-    this.refuse(request.id, code, retryAfterMs);
+    this.refuse(request.id, code, details);
   }
 
   /** Answers a request that was never let in. */
-  refuse(request: RequestId, code: Rejection, retryAfterMs?: number): void {
-    this.#actions.push({ type: 'reject', request, code, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) });
+  refuse(request: RequestId, code: RejectCode, details?: RejectDetails): void {
+    this.#actions.push({ type: 'reject', request, code, ...details });
   }
 
   /** A request comes into the global queue: a new one, or one that a failure returned to its old place. */

@@ -53,7 +53,7 @@ class Scheduler implements SchedulingCore {
     this.#instance = policy.create(this.#pool, options);
     this.#pool.watcher = this.#instance;
     this.#intake = new Intake(this.#pool, options);
-    this.#wishes = new Wishes(this.#pool);
+    this.#wishes = new Wishes(this.#pool, this.#intake);
     this.#reservations = new Reservations(this.#pool);
   }
 
@@ -107,7 +107,7 @@ class Scheduler implements SchedulingCore {
     for (const device of pool.overfull.splice(0)) pool.residency.makeRoom(device, 0);
     const reservations = this.#reservations.grant();
     pool.serveBound();
-    this.#wishes.fulfil();
+    const refusals = this.#wishes.fulfil();
     // A rejection may be what others waited for.
     do this.#instance.place(nowMs);
     while (this.#intake.rejectMisfits(pool.restoreAside()));
@@ -119,7 +119,7 @@ class Scheduler implements SchedulingCore {
       pool.modelsByIndex[model.index] = undefined;
     }
     const actions = pool.takeActions();
-    actions.push(...reservations);
+    actions.push(...reservations, ...refusals);
     return actions;
   }
 

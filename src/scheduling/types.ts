@@ -186,6 +186,15 @@ export type SchedulerAction =
       readonly request: RequestId;
       readonly code: 'QUEUE_FULL' | 'DEADLINE' | 'DOES_NOT_FIT' | 'QUARANTINED' | 'MODEL_NOT_FOUND' | 'NO_DEVICE';
       readonly retryAfterMs?: number;
+      /** With DOES_NOT_FIT. */
+      readonly misfit?: Misfit;
+    }
+  /** The answer to a `load-requested` that no device (or not the named one) could ever carry out beside what is pinned. */
+  | {
+      readonly type: 'load-refused';
+      readonly model: ModelId;
+      readonly device: DeviceId | null;
+      readonly misfit: Misfit;
     }
   /**
    * The answer to `reserve`: the memory is accounted from now on, and no load or eviction starts on the device until
@@ -197,6 +206,20 @@ export type SchedulerAction =
       readonly device: DeviceId;
       readonly granted: boolean;
     };
+
+/** What a model needs and what the largest device has: enough, if only what is pinned is in the way. */
+export interface Misfit {
+  readonly needsBytes: number;
+  readonly largestBytes: number;
+}
+
+type Reject = Extract<SchedulerAction, { readonly type: 'reject' }>;
+
+/** Why a request is refused. */
+export type RejectCode = Reject['code'];
+
+/** What belongs to the code. */
+export type RejectDetails = Pick<Reject, 'retryAfterMs' | 'misfit'>;
 
 /** Bounds and switches of one scheduler. */
 export interface SchedulerOptions {

@@ -1,7 +1,11 @@
 // What operators want resident: explicit requests to load, kept until a device can take them or it proves impossible.
 
+import type { Intake } from './intake.ts';
 import type { Pool } from './pool.ts';
 import type { DeviceState, ModelState } from './state.ts';
+import type { SchedulerAction } from './types.ts';
+
+type Refusal = Extract<SchedulerAction, { readonly type: 'load-refused' }>;
 
 interface Wish {
   readonly model: ModelState;
@@ -11,10 +15,12 @@ interface Wish {
 /** Explicit loads that wait for a device; one per model and device however often asked. */
 export class Wishes {
   readonly #pool: Pool;
+  readonly #intake: Intake;
   readonly #open = new Map<string, Wish>();
 
-  constructor(pool: Pool) {
+  constructor(pool: Pool, intake: Intake) {
     this.#pool = pool;
+    this.#intake = intake;
   }
 
   add(model: ModelState, device: DeviceState | null): void {
@@ -28,20 +34,25 @@ export class Wishes {
     }
   }
 
-  /** Starts what can be started now. */
-  fulfil(): void {
+  /** Starts what can be started now, and says so of what never can. Loads are among the pool's actions. */
+  fulfil(): Refusal[] {
+    const refusals: Refusal[] = [];
     for (const [key, { model, device }] of this.#open) {
       const isHeld = device === null ? model.copies.size > 0 : device.copies.has(model);
+      const misfit = isHeld || model.removed || model.barred ? null : this.#intake.misfitOf(model, device);
+      if (misfit !== null) refusals.push({ type: 'load-refused', model: model.id, device: device?.id ?? null, misfit });
+      // What waits for a device that is lost is asked for again when it comes back.
       if (isHeld || model.removed || model.barred || !this.#isPossible(model, device)) {
         this.#open.delete(key);
         continue;
       }
-      if (!this.#pool.hasLoadLane) return;
+      if (!this.#pool.hasLoadLane) continue;
       const target = device === null ? this.#best(model) : this.#canLoad(device, model) ? device : undefined;
       if (target === undefined) continue;
       this.#open.delete(key);
       this.#pool.load(model, target, null, 'requested');
     }
+    return refusals;
   }
 
   #isPossible(model: ModelState, device: DeviceState | null): boolean {

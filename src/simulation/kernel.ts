@@ -219,7 +219,7 @@ class Kernel {
       return;
     }
     // Nothing in a simulation asks for one.
-    if (action.type === 'reservation') return;
+    if (action.type === 'reservation' || action.type === 'load-refused') return;
     const device = this.#deviceIndex.get(action.device);
     const model = this.#modelIn(action);
     if (device === undefined || model === undefined) throw broken(`it named ${action.device} and ${action.model}`);

@@ -134,6 +134,37 @@ describe('the dispatcher', () => {
     expect(runners[0]!.asked).toEqual(['load a', 'run a', 'run a']);
   });
 
+  it('says at once that a model fits nowhere beside what is pinned, to who calls it and to who wants it loaded', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a', 1.5 * GB);
+    addModel('b');
+    addModel('huge', 3 * GB);
+    const loaded = dispatcher.load('a', null, 1000);
+    await settle();
+    runners[0]!.finishLoad();
+    await loaded;
+    dispatcher.pin('a', true);
+    const pinned = {
+      code: 'DOES_NOT_FIT',
+      message: 'The model needs 1 GB; no device has that much beside what is pinned there.',
+      suggestions: [expect.stringContaining('`gpufaas pin FN --off`'), expect.any(String)],
+    };
+    await expect(dispatcher.infer(request('b'), never)).rejects.toMatchObject(pinned);
+    await expect(dispatcher.load('b', null, 1000)).rejects.toMatchObject(pinned);
+    await expect(dispatcher.load('b', 'cpu:0', 1000)).rejects.toMatchObject({
+      code: 'DOES_NOT_FIT',
+      message: 'The model needs 1 GB; cpu:0 does not have that much beside what is pinned there.',
+    });
+    const large = { code: 'DOES_NOT_FIT', message: 'The model needs 3 GB; the largest device has 2 GB.' };
+    await expect(dispatcher.infer(request('huge'), never)).rejects.toMatchObject(large);
+    await expect(dispatcher.load('huge', null, 1000)).rejects.toMatchObject(large);
+    dispatcher.pin('a', false);
+    const fits = dispatcher.load('b', null, 1000);
+    await settle();
+    runners[0]!.finishLoad();
+    await expect(fits).resolves.toBeUndefined();
+  });
+
   it('refuses a load whose files were changed, while a copy that is resident serves on', async () => {
     const changed = new GpufaasError('BAD_MODEL', 'changed on disk');
     let bad = false;

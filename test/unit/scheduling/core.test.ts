@@ -28,7 +28,9 @@ const brief = (actions: readonly SchedulerAction[]): readonly string[] =>
       ? `reject ${action.request} ${action.code}`
       : action.type === 'reservation'
         ? `reservation ${action.granted ? 'granted' : 'refused'}`
-        : `${action.type} ${action.model}${action.type === 'run' ? ` ${action.requests.join('+')} ${action.cache}` : ''}`,
+        : action.type === 'load-refused'
+          ? `refused ${action.model}: ${action.misfit.needsBytes} of ${action.misfit.largestBytes}`
+          : `${action.type} ${action.model}${action.type === 'run' ? ` ${action.requests.join('+')} ${action.cache}` : ''}`,
   );
 
 describe('a run that is about to end', () => {
@@ -218,6 +220,39 @@ describe('residency', () => {
     expect(brief(core.decide(0))).toEqual(['load a']);
     core.apply(10, { type: 'load-finished', device: 'd', model: 'a' });
     expect(core.decide(10)).toEqual([]);
+  });
+
+  it('refuses a load that no device could ever hold beside what is pinned, once; what is merely in use is waited for', () => {
+    const core = withA();
+    submit(core, 20, 1, 'a');
+    core.decide(20);
+    core.apply(21, { type: 'load-requested', model: 'b' });
+    expect(brief(core.decide(21))).toEqual([]);
+    core.apply(22, { type: 'pinned', model: 'a', pinned: true });
+    expect(brief(core.decide(22))).toEqual(['refused b: 6 of 10']);
+    expect(brief(core.decide(23))).toEqual([]);
+    core.apply(24, { type: 'load-requested', model: 'b', device: 'd' });
+    expect(core.decide(24)).toEqual([
+      { type: 'load-refused', model: 'b', device: 'd', misfit: { needsBytes: 6, largestBytes: 10 } },
+    ]);
+  });
+
+  it('refuses a load at once that is larger than any device, or than the one it is wanted on', () => {
+    const core = coreOf({}, [
+      { ...A, memoryBytes: 30 },
+      { ...B, memoryBytes: 15 },
+    ]);
+    core.apply(0, { type: 'device-added', device: { id: 'e', memoryBytes: 20, overlap: false } });
+    core.apply(0, { type: 'load-requested', model: 'a' });
+    core.apply(0, { type: 'load-requested', model: 'b', device: 'd' });
+    expect(brief(core.decide(0))).toEqual(['refused a: 30 of 20', 'refused b: 15 of 10']);
+  });
+
+  it('does not refuse a load that a lost device could take when it is back', () => {
+    const core = coreOf();
+    core.apply(1, { type: 'device-lost', device: 'd' });
+    core.apply(2, { type: 'load-requested', model: 'a' });
+    expect(core.decide(2)).toEqual([]);
   });
 
   it('takes over measured sizes and makes room if that was too much', () => {

@@ -205,6 +205,10 @@ export class VirtualMachine {
         this.#end({ request: action.request, end: 'rejected', endMs: this.nowMs, code: action.code });
         continue;
       }
+      if (action.type === 'load-refused') {
+        assert.ok(!this.#couldHold(action.misfit.needsBytes), `a load of ${action.model} refused that fits`);
+        continue;
+      }
       const machine = this.#devices.get(action.device)!;
       if (action.type === 'reservation') {
         this.#answer(machine, action);
@@ -228,6 +232,14 @@ export class VirtualMachine {
       assert.equal(view.usedBytes, this.heldBytes(view.id), `books of ${view.id}`);
       assert.ok(view.usedBytes <= view.memoryBytes, `memory of ${view.id}`);
     }
+  }
+
+  /** True if a device that is there has so much beside what is pinned. */
+  #couldHold(bytes: number): boolean {
+    return this.#core.view().devices.some(({ id, memoryBytes, resident }) => {
+      const pinned = resident.filter((copy) => copy.pinned).reduce((sum, copy) => sum + copy.bytes, 0);
+      return this.#devices.get(id)!.present && memoryBytes - pinned >= bytes;
+    });
   }
 
   #answer(machine: Machine, { reservation, granted }: { reservation: string; granted: boolean }): void {

@@ -375,7 +375,7 @@ class Locality implements PolicyInstance {
       if (request.state !== 'waiting') continue;
       const leastMs = model.runMsOf(request.rows) + (model.copies.size === 0 ? model.loadMs : 0);
       if (nowMs + leastMs <= request.deadlineAtMs!) continue;
-      this.#pool.reject(request, 'DEADLINE', Math.ceil(leastMs));
+      this.#pool.reject(request, 'DEADLINE', { retryAfterMs: Math.ceil(leastMs) });
       this.#loads.hinted(model);
     }
     this.#deadlines.length = 0;
