@@ -17,6 +17,7 @@ import type { EventBus } from './event-bus.ts';
 import type { Inventory } from './inventory.ts';
 import type { LogHub } from './log-hub.ts';
 import type { ModelLibrary } from './model-library.ts';
+import { Pins } from './pins.ts';
 
 export interface PlatformParts {
   readonly version: string;
@@ -49,6 +50,8 @@ const ERRORS_SHOWN = 5;
 export function createPlatform(parts: PlatformParts): Platform {
   const { catalog, dispatcher, calls, deployments, inventory, library, history, store, clock, events } = parts;
 
+  const pins = new Pins(catalog, store);
+
   const ready = (): boolean => !calls.draining && dispatcher.devices().some(({ runner }) => runner.state === 'ready');
 
   const targets = (name: string, target: ResidencyTarget): string[] => {
@@ -69,6 +72,11 @@ export function createPlatform(parts: PlatformParts): Platform {
     throw new GpufaasError('DEVICE_NOT_FOUND', `There is no device ${JSON.stringify(id.slice(0, 40))}.`, {
       suggestions: ['`gpufaas devices` shows the devices there are.'],
     });
+  };
+
+  const load = async (name: string, target: ResidencyTarget, signal: AbortSignal): Promise<void> => {
+    const device = target.device ?? null;
+    for (const key of targets(name, target)) await dispatcher.load(key, device, RESIDENCY_TIMEOUT_MS, signal);
   };
 
   /** What is pinned stays resident: to wait for its eviction would be to wait for ever. */
@@ -218,8 +226,7 @@ export function createPlatform(parts: PlatformParts): Platform {
       return parts.logs.read(name, query, signal);
     },
     load: async (name, target, signal) => {
-      for (const key of targets(name, target))
-        await dispatcher.load(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
+      await load(name, target, signal);
       return inventory.ps();
     },
     unload: async (name, target, signal) => {
@@ -228,11 +235,9 @@ export function createPlatform(parts: PlatformParts): Platform {
       for (const key of keys) await dispatcher.unload(key, target.device ?? null, RESIDENCY_TIMEOUT_MS, signal);
       return inventory.ps();
     },
-    pin: async (name, pinned) => {
-      catalog.need(name);
-      store.setPinned(name, pinned);
-      catalog.setPinned(name, pinned);
-      if (pinned) for (const key of targets(name, {})) await dispatcher.load(key, null, RESIDENCY_TIMEOUT_MS);
+    pin: async (name, pinned, signal) => {
+      if (pinned) await pins.pin(name, () => load(name, {}, signal));
+      else pins.unpin(name);
       return inventory.ps();
     },
     ps: () => inventory.ps(),

@@ -28,7 +28,10 @@ export class Waiters {
           finish(error);
         }
       };
-      const onAbort = (): void => finish(new GpufaasError('CANCELLED', 'The caller gave up waiting.'));
+      const gaveUp = new GpufaasError('CANCELLED', 'The caller gave up waiting.');
+      const onAbort = (): void => finish(gaveUp);
+      // A signal that has fired does not fire again.
+      if (signal?.aborted === true) return reject(gaveUp);
       const cancelTimer = this.#clock.after(timeoutMs, () => finish(new GpufaasError('TIMEOUT', failure)));
       signal?.addEventListener('abort', onAbort, { once: true });
       this.#checks.add(check);

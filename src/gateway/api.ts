@@ -93,10 +93,10 @@ function registerFunctionRoutes(app: FastifyInstance, context: GatewayContext): 
       return platform[action](name, present(target), goneSignal(reply));
     });
   }
-  app.post(`${one}/pin`, change, async (request) => {
+  app.post(`${one}/pin`, change, async (request, reply) => {
     const name = functionName(request);
     const { pinned } = await jsonBody(context, request, bodies.pin);
-    return platform.pin(name, pinned);
+    return platform.pin(name, pinned, goneSignal(reply));
   });
   app.get(`${one}/logs`, guarded, (request, reply) => {
     const { follow, tail, since } = query(request, logQuery);

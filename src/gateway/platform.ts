@@ -150,7 +150,8 @@ export interface Platform {
   // The device cache. Resolve once it is so.
   load(name: string, target: ResidencyTarget, signal: AbortSignal): Promise<PsResponse>;
   unload(name: string, target: ResidencyTarget, signal: AbortSignal): Promise<PsResponse>;
-  pin(name: string, pinned: boolean): Promise<PsResponse>;
+  /** A function whose load fails or is given up is not pinned by it. */
+  pin(name: string, pinned: boolean, signal: AbortSignal): Promise<PsResponse>;
   ps(): PsResponse;
   devices(): DeviceStatus[];
   plug(device: string): Promise<DeviceStatus>;

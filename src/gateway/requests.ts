@@ -27,6 +27,8 @@ export function query<Schema extends z.ZodType>(request: FastifyRequest, schema:
 /** Fires when the caller has gone before the answer was complete. */
 export function goneSignal(reply: FastifyReply): AbortSignal {
   const controller = new AbortController();
+  // It may have gone while its body was read.
+  if (reply.raw.destroyed) controller.abort();
   reply.raw.on('close', () => {
     if (!reply.raw.writableFinished) controller.abort();
   });
