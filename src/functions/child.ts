@@ -55,6 +55,8 @@ export class HandlerChild {
   #idle: (() => void)[] = [];
   /** Why we ended it, if we did; else the way it ended tells. */
   #verdict: GpufaasError | null = null;
+  /** While a call has run out of time and the process may be blocked. */
+  #suspicion: PromiseWithResolvers<void> | null = null;
   #outOfHeap = false;
   #isGone = false;
 
@@ -116,6 +118,16 @@ export class HandlerChild {
     return this.#isGone;
   }
 
+  /**
+   * True if it takes a call: at once, or after a doubt about it is settled; false once it is gone. What is not handed to
+   * a process that is blocked or about to end need not fail with it.
+   */
+  async takesCalls(): Promise<boolean> {
+    await this.#suspicion?.promise;
+    if (this.#verdict !== null) await this.#gone.promise;
+    return !this.#isGone;
+  }
+
   get underWay(): number {
     return this.#calls.size;
   }
@@ -149,6 +161,7 @@ export class HandlerChild {
   endIfBlocked(): void {
     const { limits, clock } = this.#options;
     this.#ping();
+    this.#suspicion ??= Promise.withResolvers();
     // It has been asked since before the call ran out of time: what is left of the limit is seldom much.
     const check = (): void => {
       if (this.#unansweredSinceMs === null || this.#isGone) return;
@@ -157,6 +170,11 @@ export class HandlerChild {
       else clock.after(limits.answerPingMs - silentMs, check);
     };
     check();
+  }
+
+  #trust(): void {
+    this.#suspicion?.resolve();
+    this.#suspicion = null;
   }
 
   /** Asks whether the event loop turns; the oldest question without an answer is what counts. */
@@ -187,6 +205,7 @@ export class HandlerChild {
   /** Ends the process at once; calls under way are rejected with the reason. */
   kill(reason: GpufaasError): void {
     this.#verdict ??= reason;
+    this.#trust();
     killHandler(this.#process);
   }
 
@@ -216,6 +235,7 @@ export class HandlerChild {
         break;
       case 'pong':
         this.#unansweredSinceMs = null;
+        this.#trust();
         break;
       case 'log':
         this.#options.onPrint(message.callId, message.stream, message.level, message.text);
@@ -266,6 +286,7 @@ export class HandlerChild {
   #finish(reason: GpufaasError): void {
     if (this.#isGone) return;
     this.#isGone = true;
+    this.#trust();
     this.#cancelLoadTimer();
     this.#cancelKill();
     this.#channel?.close();

@@ -143,7 +143,8 @@ class SupervisedHandler implements FunctionProcess {
     }
     const child = this.#current();
     await child.loaded;
-    return child;
+    // One that ended meanwhile has run nothing of this call: the next one takes it, unless that is too far off.
+    return (await child.takesCalls()) ? child : this.#ready();
   }
 
   #current(): HandlerChild {
@@ -185,6 +186,8 @@ class SupervisedHandler implements FunctionProcess {
     const backoffMs =
       this.#earlyDeaths <= 1 ? 0 : Math.min(LONGEST_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (this.#earlyDeaths - 2));
     this.#retryAtMs = this.#clock.now() + backoffMs;
+    // However much it printed before, the reason is not left out.
+    if (reason.code === 'HANDLER_DIED') this.#log(null, 'log', 'error', safeLines(reason.message).join(' '));
     this.#callbacks.onNotice('the process of a handler is gone', {
       version: this.#version.version,
       reason: reason.message,
@@ -231,22 +234,17 @@ class SupervisedHandler implements FunctionProcess {
   }
 
   #print(callId: string | null, stream: LogLine['stream'], level: LogLine['level'], text: string): void {
-    const { name, version } = this.#version;
-    const line = (written: string, lineLevel = level): LogLine => ({
-      atMs: this.#clock.wall(),
-      function: name,
-      version,
-      callId,
-      stream,
-      level: lineLevel,
-      text: written,
-    });
     for (const safe of safeLines(text)) {
       const admitted = this.#lineLimit.admit((count) =>
-        this.#callbacks.onLog(line(`${count} lines were left out: the handler prints too much.`, 'warn')),
+        this.#log(callId, stream, 'warn', `${count} lines were left out: the handler prints too much.`),
       );
-      if (admitted) this.#callbacks.onLog(line(safe));
+      if (admitted) this.#log(callId, stream, level, safe);
     }
+  }
+
+  #log(callId: string | null, stream: LogLine['stream'], level: LogLine['level'], text: string): void {
+    const { name, version } = this.#version;
+    this.#callbacks.onLog({ atMs: this.#clock.wall(), function: name, version, callId, stream, level, text });
   }
 
   #keepsDying(waitMs: number): GpufaasError {

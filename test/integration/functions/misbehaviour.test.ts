@@ -121,7 +121,7 @@ describe('a handler that', () => {
   });
 
   it('blocks is ended when its time is up, and the next call is served', async () => {
-    const { call, process } = handlerProcess(define(`if (request.text() === 'ok') return 'fine'; for (;;);`), {
+    const { call, process, lines } = handlerProcess(define(`if (request.text() === 'ok') return 'fine'; for (;;);`), {
       manifest: 'timeout: 400ms\n',
       answerPingMs: 200,
     });
@@ -130,9 +130,40 @@ describe('a handler that', () => {
     const error = await failure(call('hang'));
     expect(error.code).toBe('TIMEOUT');
     await eventually('the process is gone', () => !alive(pid));
+    await eventually('the log says why', () =>
+      lines.some(({ text, level }) => level === 'error' && text.includes('a call ran out of time and blocked it')),
+    );
     await eventually('a new one is there', () => process.pid !== undefined && process.pid !== pid);
     await process.start();
     expect((await call('ok')).body.toString()).toBe('fine');
+  });
+
+  it('blocks fails only the calls it had: one that comes after the time was up is served by the next process', async () => {
+    const { call, process } = handlerProcess(define(`if (request.text() === 'ok') return 'fine'; for (;;);`), {
+      manifest: 'timeout: 2s\n',
+      answerPingMs: 2500,
+    });
+    await process.start();
+    const hanging = failure(call('hang'));
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const beside = failure(call('ok'));
+    expect((await hanging).code).toBe('TIMEOUT');
+    // The process may still recover: it has not been silent for long enough.
+    const after = call('ok');
+    expect((await beside).code).toBe('HANDLER_DIED');
+    expect((await after).body.toString()).toBe('fine');
+  });
+
+  it('only stands still for a while keeps its process, and the call that waited for it is served', async () => {
+    const { call, process } = handlerProcess(
+      define(`if (request.text() === 'ok') return 'fine'; const end = Date.now() + 900; while (Date.now() < end);`),
+      { manifest: 'timeout: 600ms\n', answerPingMs: 5000 },
+    );
+    await process.start();
+    const { pid } = process;
+    expect((await failure(call('hang'))).code).toBe('TIMEOUT');
+    expect((await call('ok')).body.toString()).toBe('fine');
+    expect(process.pid).toBe(pid);
   });
 
   it.each([
@@ -150,7 +181,7 @@ describe('a handler that', () => {
       /it wrote into the channel/,
     ],
   ])('%s fails the calls under way with 502 and comes back', async (_, body, message) => {
-    const { call, process, notices } = handlerProcess(
+    const { call, process, notices, lines } = handlerProcess(
       define(
         `if (request.text() === 'ok') return 'fine'; if (request.text() === 'wait') await new Promise((r) => setTimeout(r, 5000));\n${body}`,
       ),
@@ -164,6 +195,7 @@ describe('a handler that', () => {
     expect((await waiting).code).toBe('HANDLER_DIED');
     expect((await call('ok')).body.toString()).toBe('fine');
     expect(notices).toContain('the process of a handler is gone');
+    expect(lines.filter(({ level, text }) => level === 'error' && message.test(text))).toHaveLength(1);
   });
 
   it('was killed from outside comes back', async () => {
