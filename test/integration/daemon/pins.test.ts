@@ -1,4 +1,4 @@
-// Pins and explicit loads on a device that holds one of the models, with a real daemon.
+// Pins and explicit loads with a real daemon: refused, and given up.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,25 +10,32 @@ import { startDaemon } from '../../../src/daemon/daemon.ts';
 import { resolveHome } from '../../../src/home.ts';
 import { buildNetwork } from '../../../src/onnx/networks.ts';
 
+/** A daemon with functions of one model each, none of which fits twice into 40 MB. */
+async function setUp(devices: string, names: readonly string[]) {
+  const folder = mkdtempSync(join(tmpdir(), 'gpufaas-pins-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
+  const daemon = await startDaemon({ home, devices, port: 0 });
+  onTestFinished(() => daemon.close());
+  const token = readFileSync(home.token, 'utf8').trim();
+  const client = new GpufaasClient({ url: daemon.url, token });
+  for (const [index, name] of names.entries()) {
+    const path = join(folder, `${name}.onnx`);
+    writeFileSync(path, buildNetwork({ kind: 'mlp', megabytes: 2, seed: index + 1 }).encode());
+    await deployModel(daemon.url, home, path, name);
+  }
+  const pinned = async (): Promise<string[]> =>
+    (await client.ps()).devices.flatMap(({ resident }) =>
+      resident.filter((model) => model.pinned).flatMap(({ functions }) => functions),
+    );
+  return { client, pinned, url: daemon.url, token };
+}
+
 it(
   'says at once that a second model has no room beside a pinned one, and pins nothing',
   { timeout: 120_000 },
   async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'gpufaas-pins-'));
-    onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
-    const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
-    const daemon = await startDaemon({ home, devices: 'cpu:1@40MB', port: 0 });
-    onTestFinished(() => daemon.close());
-    const client = new GpufaasClient({ url: daemon.url, token: readFileSync(home.token, 'utf8').trim() });
-    for (const [index, name] of ['a', 'b'].entries()) {
-      const path = join(folder, `${name}.onnx`);
-      writeFileSync(path, buildNetwork({ kind: 'mlp', megabytes: 2, seed: index + 1 }).encode());
-      await deployModel(daemon.url, home, path, name);
-    }
-    const pinned = async (): Promise<string[]> =>
-      (await client.ps()).devices.flatMap(({ resident }) =>
-        resident.filter((model) => model.pinned).flatMap(({ functions }) => functions),
-      );
+    const { client, pinned } = await setUp('cpu:1@40MB', ['a', 'b']);
     await client.pin('a', true);
     expect(await pinned()).toEqual(['a']);
 
@@ -46,3 +53,23 @@ it(
     expect(await pinned()).toEqual([]);
   },
 );
+
+it('a pin whose caller goes while it waits pins nothing', { timeout: 120_000 }, async () => {
+  const { client, pinned, url, token } = await setUp('emulated:1@100MB', ['a']);
+  const post = (path: string, body: object, signal?: AbortSignal): Promise<Response> =>
+    fetch(`${url}/api/v1/${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      ...(signal !== undefined && { signal }),
+    });
+  const [device] = await client.devices();
+  expect((await post(`devices/${device!.id}/unplug`, {})).status).toBe(200);
+  const waiting = post('functions/a/pin', { pinned: true }, AbortSignal.timeout(500));
+  await expect(waiting).rejects.toThrow(/abort/);
+  expect((await post(`devices/${device!.id}/plug`, {})).status).toBe(200);
+  await client.load('a');
+  await expect.poll(pinned).toEqual([]);
+  await client.pin('a', true);
+  expect(await pinned()).toEqual(['a']);
+});
