@@ -5,10 +5,14 @@ import type { DeviceStatus, PsResponse, ResidentModel } from '../../api/schemas.
 import { formatDuration, formatSize } from '../../units.ts';
 import { renderTable } from './table.ts';
 
-/** Each device with its resident models; `only` narrows to those of one function. */
+/** Each device with all that is resident there; `only` narrows to the devices that hold a function's models, if any do. */
 export function renderCache(ps: PsResponse, nowMs: number, only?: string): string {
-  const blocks = ps.devices.map((device) => {
-    const resident = device.resident.filter((model) => only === undefined || model.functions.includes(only));
+  const holding = ps.devices.filter(({ resident }) =>
+    resident.some((model) => only === undefined || model.functions.includes(only)),
+  );
+  const shown = only === undefined || holding.length === 0 ? ps.devices : holding;
+  const blocks = shown.map((device) => {
+    const { resident } = device;
     return `${renderHeader(device)}\n${resident.length === 0 ? '  nothing resident' : indent(renderResident(resident, nowMs))}`;
   });
   const notes = [
