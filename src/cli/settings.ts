@@ -23,7 +23,9 @@ export const SETTINGS = {
   devices: {
     variable: 'GPUFAAS_DEVICES',
     value: 'SPEC',
-    description: 'devices to use: cpu[:COUNT][@MEMORY], cuda[:INDEX|all][@MEMORY], emulated:COUNT@MEMORY, …, or auto',
+    description:
+      'devices to use: cpu[:COUNT][@MEMORY], cuda[:INDEX|all][@MEMORY], webgpu, dml, coreml, emulated:COUNT@MEMORY, or auto; ' +
+      'emulated ones compute nothing: their answers are zeros',
     fallback: 'auto',
     check: isDevices,
   },

@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
+import { emulationNotice } from '../cli/emulated.ts';
 import { renderStatus } from '../cli/render/status.ts';
 import { resolveSettings, settingFlags } from '../cli/settings.ts';
 import { GpufaasClient } from '../client/client.ts';
@@ -39,6 +40,8 @@ export default class Up extends BaseCommand {
       this.note('It keeps the settings it was started with; to change them: `gpufaas down`, then `gpufaas up` again.');
     }
     this.print(renderStatus(status));
+    const notice = emulationNotice(status.devices);
+    if (notice !== null) this.note(notice);
     this.next('gpufaas init', 'gpufaas deploy');
     return { ...status, started };
   }

@@ -149,6 +149,7 @@ describe('deploy', () => {
     expect(code).toBe(0);
     expect(stdout).toContain('echo version 2 serves at');
     expect(stderr).toContain('`gpufaas invoke echo -f echo/s.txt`');
+    expect(stderr).not.toContain('emulated');
     expect([...daemon.uploaded.keys()].toSorted()).toEqual(['function.yaml', 'handler.ts', 's.txt']);
   });
 
@@ -161,6 +162,23 @@ describe('deploy', () => {
       url: expect.stringContaining('/function/echo'),
       models: [{ name: 'model', sha256: expect.any(String), bytes: 1000, loadMs: 412, runMs: 9, memoryBytes: 2e7 }],
     });
+  });
+
+  it('says that emulated devices make their answers up, to people only', async () => {
+    const { stdout: real } = await run(['devices', '--json']);
+    const devices = JSON.stringify([
+      ...JSON.parse(real),
+      { ...JSON.parse(real)[0], id: 'emulated:0', kind: 'emulated' },
+    ]);
+    daemon.answers.set('GET /api/v1/devices', (response) =>
+      response.setHeader('content-type', 'application/json').end(devices),
+    );
+    const people = await run(['deploy', 'echo']);
+    expect(people.stdout).not.toContain('zeros');
+    expect(people.stderr).toMatch(/^1 of 2 devices are emulated: .* zeros of the declared shapes\.$/m);
+    const program = await run(['deploy', 'echo', '--json']);
+    expect(program.stderr).toBe('');
+    expect(JSON.parse(program.stdout)).toMatchObject({ name: 'echo' });
   });
 
   it('hands on why it was refused', async () => {
