@@ -296,6 +296,10 @@ describe('init', () => {
     const made = await run(['init', 'my-own', '--template', template, '--json']);
     expect(JSON.parse(made.stdout)).toMatchObject({ name: 'my-own', template });
     expect(readFileSync(join(folder, 'my-own', 'function.yaml'), 'utf8')).toMatch(/^name: my-own$/m);
+    const schema = /^# yaml-language-server: \$schema=(\S+)\n/.exec(
+      readFileSync(join(folder, 'my-own', 'function.yaml'), 'utf8'),
+    )![1]!;
+    expect(JSON.parse(readFileSync(join(folder, 'my-own', schema), 'utf8'))).toHaveProperty('properties.models');
     const readme = readFileSync(join(folder, 'my-own', 'README.md'), 'utf8');
     expect(readme).toMatch(/gpufaas invoke my-own /);
     expect(readme).not.toMatch(new RegExp(`(invoke |/function/|/v2/models/)${template}`));
