@@ -95,7 +95,7 @@ describe('settings', () => {
       code: 'USAGE',
       message: expect.stringContaining('(from `gpufaas config`; `gpufaas config unset host`).'),
     });
-    const absent = new GpufaasError('NO_DEVICE', 'There is no CUDA card 7.');
+    const absent = new GpufaasError('USAGE', '--devices cuda:7: there is no CUDA card 7.');
     expect(blameSetting(absent, settings)).toMatchObject({ message: expect.stringContaining('config unset devices') });
     const byFlags = resolveSettings({ host: '10.254.254.254', devices: 'cuda:7' }, home, {});
     expect(blameSetting(unbound, byFlags)).toBe(unbound);
