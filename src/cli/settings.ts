@@ -143,6 +143,14 @@ export function effectiveValue(name: SettingName, { value }: SettingValue): stri
   return value ?? SETTINGS[name].fallback;
 }
 
+/** What to say of a daemon that nobody chose a port for and that does not listen on the default one; null if it does. */
+export function otherPortNotice(url: string, { source }: SettingValue): string | null {
+  const { port } = new URL(url);
+  const usual = SETTINGS.port.fallback;
+  if (source !== 'default' || port === usual) return null;
+  return `Port ${usual} was taken by another program, so it is ${port} this time; \`gpufaas config set port N\` chooses one.`;
+}
+
 /** Where a value was kept that a start failed for, and how to be rid of it; the error as it is if a flag said so. */
 export function blameSetting(error: unknown, settings: Readonly<Record<SettingName, SettingValue>>): unknown {
   if (!(error instanceof GpufaasError) || !['USAGE', 'PORT_TAKEN', 'NO_DEVICE'].includes(error.code)) return error;
