@@ -14,5 +14,5 @@ export function emulationNotice(devices: readonly { readonly kind: string }[]): 
   if (emulated.length === 0) return null;
   const which =
     emulated.length === devices.length ? 'All devices are' : `${emulated.length} of ${devices.length} devices are`;
-  return `${which} emulated: nothing is computed there, answers are zeros of the declared shapes.`;
+  return `${which} emulated: nothing is computed there, models answer zeros of the declared shapes.`;
 }

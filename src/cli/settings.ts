@@ -25,7 +25,7 @@ export const SETTINGS = {
     value: 'SPEC',
     description:
       'devices to use: cpu[:COUNT][@MEMORY], cuda[:INDEX|all][@MEMORY], webgpu, dml, coreml, emulated:COUNT@MEMORY, or auto; ' +
-      'emulated ones compute nothing: their answers are zeros',
+      'emulated ones compute nothing: models answer zeros there',
     fallback: 'auto',
     check: isDevices,
   },
