@@ -1,5 +1,7 @@
 // What to say when a command fails: one line that says what is wrong, one that says what to do, and the exit code.
 
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { styleText } from 'node:util';
 import { GpufaasError, type ErrorCode } from '../errors.ts';
 import { nearest } from '../nearest.ts';
@@ -85,15 +87,23 @@ function fromSystem(error: NodeJS.ErrnoException): GpufaasError {
   const path = error.path ?? 'a file';
   switch (error.code) {
     case 'ENOENT':
+      // Some file systems (/proc) say so of a folder that they do not let anybody make.
+      if (error.syscall === 'mkdir') {
+        return new GpufaasError('CONFLICT', `${path} can not be made.`, {
+          cause: error,
+          suggestions: ['Choose another place; GPUFAAS_HOME sets the one for the state.'],
+        });
+      }
       return new GpufaasError('FILE_NOT_FOUND', `There is no ${path}.`, {
         cause: error,
         suggestions: ['Check the path.'],
       });
     case 'EISDIR':
+      return new GpufaasError('USAGE', `${path} is a folder.`, { cause: error, suggestions: ['Check the path.'] });
     case 'ENOTDIR':
-      return new GpufaasError('USAGE', `${path} is ${error.code === 'EISDIR' ? 'a folder' : 'not a folder'}.`, {
+      return new GpufaasError('USAGE', `${fileInTheWay(path)} is not a folder.`, {
         cause: error,
-        suggestions: ['Check the path.'],
+        suggestions: ['Check the path; GPUFAAS_HOME sets the one for the state.'],
       });
     case 'EACCES':
     case 'EPERM':
@@ -111,6 +121,11 @@ function fromSystem(error: NodeJS.ErrnoException): GpufaasError {
     default:
       return new GpufaasError('INTERNAL', error.message, { cause: error });
   }
+}
+
+/** What the path needs as a folder and is none: the system names the whole path only. */
+function fileInTheWay(path: string): string {
+  return existsSync(path) || dirname(path) === path ? path : fileInTheWay(dirname(path));
 }
 
 function fromBug(error: Error): GpufaasError {

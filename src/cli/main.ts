@@ -84,11 +84,18 @@ function refuseUnknownCommand(argv: readonly string[], config: Config): void {
   }
   const visible = config.commands.filter((command) => !command.hidden).map((command) => command.id);
   const top = new Set(config.commandIDs.map((id) => id.split(':')[0]!));
-  if (!top.has(first)) throw unknown(first, nearest(first, new Set(visible.map((id) => id.split(':')[0]!))));
+  if (!top.has(first))
+    throw unknown(
+      first,
+      nearestCommand(
+        first,
+        visible.map((id) => id.split(':')[0]!),
+      ),
+    );
   refuseExtraWords(words, config);
   const below = visible.filter((id) => id.startsWith(`${first}:`)).map((id) => id.slice(first.length + 1));
   if (below.length > 0 && second !== undefined && config.findCommand(first) === undefined && !below.includes(second)) {
-    const near = nearest(second, below);
+    const near = nearestCommand(second, below);
     throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`);
   }
 }
@@ -104,6 +111,14 @@ function refuseExtraWords(words: readonly string[], config: Config): void {
       suggestions: [`\`gpufaas ${name} --help\` shows how it is used.`],
     });
   }
+}
+
+/** The other name that a command of the same meaning has elsewhere here. */
+const SYNONYMS: Readonly<Record<string, string>> = { ls: 'list', list: 'ls', remove: 'rm', delete: 'rm' };
+
+function nearestCommand(word: string, known: readonly string[]): string | undefined {
+  const synonym = Object.hasOwn(SYNONYMS, word) ? SYNONYMS[word]! : '';
+  return known.includes(synonym) ? synonym : nearest(word, new Set(known));
 }
 
 function unknown(words: string, near: string | undefined): GpufaasError {

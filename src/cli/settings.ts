@@ -23,7 +23,9 @@ export const SETTINGS = {
   devices: {
     variable: 'GPUFAAS_DEVICES',
     value: 'SPEC',
-    description: 'devices to use: cpu[:COUNT][@MEMORY], cuda[:INDEX|all][@MEMORY], emulated:COUNT@MEMORY, …, or auto',
+    description:
+      'devices to use: cpu[:COUNT][@MEMORY], cuda[:INDEX|all][@MEMORY], webgpu, dml, coreml, emulated:COUNT@MEMORY, or auto; ' +
+      'emulated ones compute nothing: models answer zeros there',
     fallback: 'auto',
     check: isDevices,
   },
@@ -139,6 +141,14 @@ export function resolveSettings(
 /** The value in force, the daemon's own included; null where there is no limit. */
 export function effectiveValue(name: SettingName, { value }: SettingValue): string | null {
   return value ?? SETTINGS[name].fallback;
+}
+
+/** What to say of a daemon that nobody chose a port for and that does not listen on the default one; null if it does. */
+export function otherPortNotice(url: string, { source }: SettingValue): string | null {
+  const { port } = new URL(url);
+  const usual = SETTINGS.port.fallback;
+  if (source !== 'default' || port === usual) return null;
+  return `Port ${usual} was taken by another program, so it is ${port} this time; \`gpufaas config set port N\` chooses one.`;
 }
 
 /** Where a value was kept that a start failed for, and how to be rid of it; the error as it is if a flag said so. */

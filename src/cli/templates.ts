@@ -89,11 +89,16 @@ function renameInReadme(path: string, template: string, name: string): void {
 export function linkPackage(folder: string): boolean {
   try {
     mkdirSync(join(folder, 'node_modules'), { recursive: true });
-    symlinkSync(fileURLToPath(new URL('../../', import.meta.url)), join(folder, 'node_modules', 'gpufaas'), 'junction');
+    symlinkSync(packageRoot(), join(folder, 'node_modules', 'gpufaas'), 'junction');
     return true;
   } catch {
     return false;
   }
+}
+
+/** The folder of the package that is running. */
+export function packageRoot(): string {
+  return fileURLToPath(new URL('../../', import.meta.url));
 }
 
 /** The sample of a scaffolded function, relative to its folder, or null. */

@@ -3,6 +3,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import type { DeployResult } from '../api/schemas.ts';
 import { BaseCommand } from '../cli/base-command.ts';
+import { emulationNotice } from '../cli/emulated.ts';
 import { exampleCall } from '../cli/example-call.ts';
 import { describeFailure, printFailure } from '../cli/failure.ts';
 import { renderDeployment } from '../cli/render/deployment.ts';
@@ -45,7 +46,10 @@ export default class Deploy extends BaseCommand {
     if (flags.watch) return await this.#watch(client, packed, () => preparePackage(args.path, flags.name));
     const result = await this.#upload(client, packed, flags.note);
     this.print(renderDeployment(result));
-    if (!this.jsonEnabled()) this.next(...(await nextCommands(client, result, packed)));
+    if (this.jsonEnabled()) return result;
+    const notice = emulationNotice(await client.devices());
+    if (notice !== null) this.note(notice);
+    this.next(...(await nextCommands(client, result, packed)));
     return result;
   }
 

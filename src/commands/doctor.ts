@@ -1,7 +1,7 @@
 import { styleText } from 'node:util';
 import { BaseCommand } from '../cli/base-command.ts';
 import type { Check, CheckStatus } from '../cli/doctor/check.ts';
-import { resolveSettings, settingFlags } from '../cli/settings.ts';
+import { settingFlags } from '../cli/settings.ts';
 
 const MARKS: Readonly<Record<CheckStatus, readonly [mark: string, color: 'green' | 'yellow' | 'red']>> = {
   ok: ['✓', 'green'],
@@ -26,16 +26,18 @@ export default class Doctor extends BaseCommand {
     process.env['ORT_DISABLE_TELEMETRY'] = '1';
     const machine = await import('../cli/doctor/machine.ts');
     const home = await import('../cli/doctor/home.ts');
-    const spec = resolveSettings(flags, this.home).devices.value;
+    const { settings, checks: ofSettings } = home.readSettings(flags, this.home);
+    const spec = settings === null ? flags.devices : settings.devices.value;
     const checks: Check[] = [];
     const steps: readonly (readonly [string, () => Check | Check[] | Promise<Check | Check[]>])[] = [
       ['Node', () => machine.checkNode()],
       ['memory', () => machine.checkMemory()],
       ['the home', () => home.checkHome(this.home)],
-      ['the daemon', () => home.checkDaemon(this.home, this.config.version)],
+      ['the settings', () => ofSettings],
+      ['the daemon', () => home.checkDaemon(this.home, this.config.version, settings)],
       ['the runtime', () => machine.checkRuntime()],
       ['cards', () => machine.checkCards()],
-      ['devices', () => machine.checkDevices(spec)],
+      ['devices', () => machine.checkDevices(spec ?? null)],
     ];
     for (const [what, look] of steps) {
       this.progress.show(`Looking at ${what}`);

@@ -29,7 +29,9 @@ export default class Down extends BaseCommand {
   async run(): Promise<unknown> {
     const { flags } = await this.parse(Down);
     const drainMs = parseDuration(flags.drain);
-    const client = await this.client();
+    const client = await this.client().catch((error: unknown) => {
+      throw error instanceof GpufaasError && error.code === 'NO_DAEMON' ? this.#nothingToStop(error) : error;
+    });
     const { pid, url } = await client.status();
     await client.shutdown(drainMs);
     const startedAtMs = Date.now();
@@ -47,6 +49,15 @@ export default class Down extends BaseCommand {
     this.print('The daemon has stopped.');
     this.next('gpufaas up');
     return { stopped: true, pid, url };
+  }
+
+  #nothingToStop(error: GpufaasError): GpufaasError {
+    return new GpufaasError('NO_DAEMON', error.message, {
+      cause: error,
+      suggestions: [
+        `There is nothing to stop. A daemon of another home has another GPUFAAS_HOME; this is ${this.home.root}.`,
+      ],
+    });
   }
 
   /** Whether that daemon is still there: its process on this machine, its answers elsewhere. */

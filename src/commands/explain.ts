@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
+import { wholeCallId } from '../cli/call-id.ts';
 import { renderInvocation } from '../cli/render/invocation.ts';
 import { GpufaasError } from '../errors.ts';
 
@@ -11,7 +12,11 @@ export default class Explain extends BaseCommand {
     { description: 'The last call', command: '<%= config.bin %> explain' },
     { description: 'One call, by its X-Call-Id', command: '<%= config.bin %> explain 0f3c…' },
   ];
-  static override args = { id: Args.string({ description: 'id of the call: X-Call-Id, or `id` of `invoke --json`' }) };
+  static override args = {
+    id: Args.string({
+      description: 'id of the call: X-Call-Id, or `id` of `invoke --json`; its first 8 characters will do',
+    }),
+  };
   static override flags = {
     function: Flags.string({ description: 'the last call of this function', helpValue: 'FN' }),
   };
@@ -22,10 +27,10 @@ export default class Explain extends BaseCommand {
     const record =
       args.id === undefined
         ? (await client.invocations({ function: flags.function, limit: 1 }))[0]
-        : await client.invocation(args.id);
+        : await client.invocation(await wholeCallId(client, args.id));
     if (record === undefined) {
       throw new GpufaasError('CALL_NOT_FOUND', 'No call has been recorded yet.', {
-        suggestions: ['Make one: `gpufaas invoke FN`.'],
+        suggestions: [`Make one: \`gpufaas invoke ${flags.function ?? 'FN'}\`.`],
       });
     }
     this.print(renderInvocation(record));

@@ -4,7 +4,15 @@ import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
 import { ask, canAsk } from '../cli/prompt.ts';
 import { renderTable } from '../cli/render/table.ts';
-import { findTemplate, linkPackage, listTemplates, sampleIn, scaffold, type Template } from '../cli/templates.ts';
+import {
+  findTemplate,
+  linkPackage,
+  listTemplates,
+  packageRoot,
+  sampleIn,
+  scaffold,
+  type Template,
+} from '../cli/templates.ts';
 import { checkFunctionName } from '../client/function-name.ts';
 import { GpufaasError } from '../errors.ts';
 
@@ -36,7 +44,10 @@ export default class Init extends BaseCommand {
     const folder = resolve(name);
     const files = scaffold(template, folder, name);
     this.print(`Made ${name} from the template ${template.name}: ${files.length} files in ${folder}`);
-    if (!linkPackage(folder)) this.note('To run its tests: npm install --save-dev gpufaas');
+    if (!linkPackage(folder))
+      this.note(
+        `No link to gpufaas could be made. For its tests and your editor: npm install --no-save "${packageRoot()}"`,
+      );
     const sample = sampleIn(folder);
     this.note(
       `Next:\n  cd ${name}\n  gpufaas deploy\n  gpufaas invoke ${name} ${sample === null ? '-d TEXT' : `-f ${sample}`}`,

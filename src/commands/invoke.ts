@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
+import { aboutFunction } from '../cli/about-function.ts';
 import { collect, copyToStdout, describeCall, resultOf } from '../cli/answer.ts';
 import { BaseCommand } from '../cli/base-command.ts';
 import { readInput } from '../cli/input.ts';
@@ -76,7 +77,8 @@ export default class Invoke extends BaseCommand {
     } catch (error) {
       // The function's own limit, which is shorter, is told by the daemon; timers may be a moment early.
       const late = performance.now() - startedAtMs > timeoutMs - TIMER_SLACK_MS;
-      throw error instanceof GpufaasError && error.code === 'TIMEOUT' && late ? outOfTime(args.fn, timeoutMs) : error;
+      if (error instanceof GpufaasError && error.code === 'TIMEOUT' && late) throw outOfTime(args.fn, timeoutMs);
+      throw aboutFunction(error, name);
     }
   }
 

@@ -29,11 +29,14 @@ export default class Logs extends BaseCommand {
     const client = await this.client();
     this.endless = flags.follow;
     const lines: LogLineMessage[] = [];
+    let silent = true;
     for await (const line of client.logs(args.fn, { follow: flags.follow, tail: flags.tail })) {
+      silent = false;
       if (!this.jsonEnabled()) this.print(renderLogLine(line));
       else if (flags.follow) process.stdout.write(`${JSON.stringify(line)}\n`);
       else lines.push(line);
     }
+    if (silent && flags.tail > 0 && !flags.follow) this.note(`${args.fn} has logged nothing yet.`);
     return flags.follow ? undefined : lines;
   }
 }

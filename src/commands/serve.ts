@@ -1,5 +1,6 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
+import { emulationNotice } from '../cli/emulated.ts';
 import { describeFailure } from '../cli/failure.ts';
 import { blameSetting, resolveSettings, settingFlags } from '../cli/settings.ts';
 import type { StartFailure } from '../client/start.ts';
@@ -66,6 +67,8 @@ export default class Serve extends BaseCommand {
     const devices = daemon.devices.map((device) => device.id);
     if (this.jsonEnabled()) this.logJson({ url: daemon.url, pid: process.pid, devices });
     else this.print(`gpufaas ${this.config.version} serves at ${daemon.url} on ${devices.join(', ')}.`);
+    const notice = emulationNotice(daemon.devices);
+    if (notice !== null) this.note(notice);
   }
 }
 

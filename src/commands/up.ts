@@ -1,7 +1,8 @@
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
+import { emulationNotice } from '../cli/emulated.ts';
 import { renderStatus } from '../cli/render/status.ts';
-import { resolveSettings, settingFlags } from '../cli/settings.ts';
+import { otherPortNotice, resolveSettings, settingFlags } from '../cli/settings.ts';
 import { GpufaasClient } from '../client/client.ts';
 import { startInBackground } from '../client/start.ts';
 import { parseDuration } from '../units.ts';
@@ -24,7 +25,7 @@ export default class Up extends BaseCommand {
     const { flags } = await this.parse(Up);
     const timeoutMs = parseDuration(flags.timeout);
     // Read here as well, so that a wrong setting is told before anything starts.
-    resolveSettings(flags, this.home);
+    const { port } = resolveSettings(flags, this.home);
     const { location, started } = await startInBackground({
       home: this.home,
       flags: serveFlags(flags),
@@ -35,11 +36,16 @@ export default class Up extends BaseCommand {
     this.progress.clear();
     const status = await new GpufaasClient({ ...location, signal: this.signal }).status();
     this.note(started ? `Started the daemon at ${status.url}.` : `The daemon runs already, at ${status.url}.`);
+    const moved = started ? otherPortNotice(status.url, port) : null;
+    if (moved !== null) this.note(moved);
     if (!started && serveFlags(flags).length > 0) {
       this.note('It keeps the settings it was started with; to change them: `gpufaas down`, then `gpufaas up` again.');
     }
     this.print(renderStatus(status));
-    this.next('gpufaas init', 'gpufaas deploy');
+    const notice = emulationNotice(status.devices);
+    if (notice !== null) this.note(notice);
+    if (status.functions > 0) this.next('gpufaas ls');
+    else this.next('gpufaas init', 'gpufaas deploy');
     return { ...status, started };
   }
 }

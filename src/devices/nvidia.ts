@@ -64,7 +64,9 @@ function ask(parameters: readonly string[], timeoutMs: number): Promise<Said> {
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output = (output + text).slice(0, MOST_OUTPUT)));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (errors = (errors + text).slice(0, MOST_OUTPUT)));
     child.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') answer({ kind: 'absent', message: 'nvidia-smi is not installed' });
+      // Of a search through a PATH with folders closed to us the last refusal is told, not that there is none.
+      const absent = error.code === 'ENOENT' || error.code === 'EACCES';
+      if (absent) answer({ kind: 'absent', message: 'nvidia-smi is not installed' });
       else failed(`nvidia-smi can not be run: ${error.message}`);
     });
     child.on('close', (code, signal) => {

@@ -21,7 +21,7 @@ export interface ResolveOptions extends DiscoveryOptions {
 /** CPU devices by default: one, and one more for every this many cores. */
 const CORES_PER_DEVICE = 8;
 
-/** The devices that a specification names, numbered by kind. Throws USAGE (grammar) or NO_DEVICE (the machine lacks it). */
+/** The devices that a specification names, numbered by kind. Throws USAGE: the grammar, or that the machine lacks it. */
 export async function resolveDevices(spec: string, options: ResolveOptions = {}): Promise<Device[]> {
   const cores = options.cores ?? coreCount();
   const requests = parseDeviceSpec(spec);
@@ -101,19 +101,17 @@ function cards(
 ): Device[] {
   const wanted = cuda.cards.filter(({ card }) => request.index === 'all' || card.index === request.index);
   if (wanted.length === 0) {
-    throw new GpufaasError(
-      'NO_DEVICE',
-      cuda.driverProblem ??
-        (request.index === 'all' ? 'No NVIDIA card was found.' : `There is no CUDA card ${request.index}.`),
-      { suggestions: ['Run `gpufaas doctor` to see what was found, or start with --devices cpu.'] },
+    const none = request.index === 'all' ? 'no NVIDIA card was found' : `there is no CUDA card ${request.index}`;
+    throw lacking(
+      request,
+      cuda.driverProblem ?? none,
+      'Run `gpufaas doctor` to see what was found, or start with --devices cpu.',
     );
   }
   const usable: Device[] = [];
   for (const { card, problem } of wanted) {
     if (problem !== null && (request.index !== 'all' || wanted.length === 1)) {
-      throw new GpufaasError('NO_DEVICE', `CUDA card ${card.index} (${card.name}) can't be used: ${problem}.`, {
-        suggestions: ['Run `gpufaas doctor`, or start with --devices cpu.'],
-      });
+      throw lacking(request, `CUDA card ${card.index} (${card.name}) can't be used: ${problem}`, SEE_DOCTOR);
     }
     if (request.memoryBytes !== undefined && request.memoryBytes > (card.totalBytes ?? 0)) {
       throw new GpufaasError(
@@ -126,9 +124,15 @@ function cards(
     else options.onNotice?.(`${card.name} is not used: ${problem}`, { card: card.index, uuid: card.uuid });
   }
   if (usable.length > 0) return usable;
-  throw new GpufaasError('NO_DEVICE', `None of the ${wanted.length} CUDA cards can be used: ${wanted[0]!.problem}.`, {
-    suggestions: ['Run `gpufaas doctor`, or start with --devices cpu.'],
-  });
+  throw lacking(request, `none of the ${wanted.length} CUDA cards can be used: ${wanted[0]!.problem}`, SEE_DOCTOR);
+}
+
+const SEE_DOCTOR = 'Run `gpufaas doctor`, or start with --devices cpu.';
+
+/** The machine does not have what was asked for: trying again does not help, as it would with NO_DEVICE. */
+function lacking(request: Exclude<DeviceRequest, { kind: 'auto' }>, why: string, advice: string): GpufaasError {
+  const part = request.kind === 'cuda' && request.index !== 'all' ? `cuda:${request.index}` : request.kind;
+  return new GpufaasError('USAGE', `--devices ${part}: ${why}.`, { suggestions: [advice] });
 }
 
 const PLATFORMS = { dml: 'win32', coreml: 'darwin' } as const;
@@ -139,13 +143,8 @@ function providerDevice(
 ): Device {
   const { kind } = request;
   if (kind !== 'webgpu' && PLATFORMS[kind] !== platform) {
-    throw new GpufaasError(
-      'NO_DEVICE',
-      `${kind === 'dml' ? 'DirectML is there on Windows' : 'CoreML is there on macOS'} only.`,
-      {
-        suggestions: ['Use --devices auto, or --devices cpu.'],
-      },
-    );
+    const where = kind === 'dml' ? 'DirectML is there on Windows only' : 'CoreML is there on macOS only';
+    throw lacking(request, where, 'Use --devices auto, or --devices cpu.');
   }
   const names = { webgpu: 'WebGPU default adapter', dml: 'DirectML default adapter', coreml: 'CoreML' };
   return hostDevice(kind, 0, names[kind], request.memoryBytes ?? SHARE);

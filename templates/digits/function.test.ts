@@ -1,5 +1,5 @@
 // Run by `node --test`: the whole function, with its model, on its samples.
-// Needs gpufaas beside the function (npm install --save-dev gpufaas); without it these tests are skipped.
+// Needs the link to gpufaas that `gpufaas init` makes in node_modules; without it these tests are skipped.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -43,7 +43,6 @@ describe('without a daemon', () => {
     ['logs', 'x'],
     ['unload', 'x'],
     ['pin', 'x'],
-    ['down'],
     ['models', 'ls'],
     ['explain', 'x'],
     ['rollback', 'x'],

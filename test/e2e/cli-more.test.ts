@@ -107,6 +107,23 @@ describe('asynchronous calls', () => {
 });
 
 describe('doctor', () => {
+  it('tells of a home that can not be one, and of all the rest', async () => {
+    const file = join(main.folder, 'a-file');
+    writeFileSync(file, '');
+    for (const [home, message] of [
+      [file, `${file} is not a folder`],
+      ['/proc/nope', "/proc/nope can't be written"],
+    ] as const) {
+      const other = new Sandbox({ GPUFAAS_HOME: home });
+      const { code, stdout } = await other.run(['doctor', '--devices', 'emulated:1@1GB', '--json']);
+      await other.close();
+      expect(code).toBe(1);
+      const { checks } = JSON.parse(stdout) as { checks: { name: string; status: string; message: string }[] };
+      expect(checks.find(({ name }) => name === 'home')).toMatchObject({ status: 'problem', message });
+      expect(checks.map(({ name }) => name)).toContain('emulated:0');
+    }
+  });
+
   it('says of each thing whether it works and what to do, and tries the devices', async () => {
     const { healthy, checks } = await main.json<{ healthy: boolean; checks: { name: string; status: string }[] }>(
       'doctor',

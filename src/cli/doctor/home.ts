@@ -1,17 +1,20 @@
 // Checks of what gpufaas itself has on this machine: its home, the daemon, the port, and that no process of it sends
 // usage data.
 
-import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmdirSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { GpufaasClient } from '../../client/client.ts';
 import { daemonLog, findRunning, type Running } from '../../client/start.ts';
 import { toGpufaasError } from '../../errors.ts';
 import type { Home } from '../../home.ts';
 import { formatSize } from '../../units.ts';
-import { resolveSettings } from '../settings.ts';
+import { describeFailure } from '../failure.ts';
+import { resolveSettings, type SettingName, type SettingValue } from '../settings.ts';
 import { ok, trouble, type Check } from './check.ts';
+
+type Settings = Readonly<Record<SettingName, SettingValue>>;
 
 const LITTLE_SPACE = 2e9;
 const NO_SPACE = 200e6;
@@ -19,8 +22,13 @@ const NO_SPACE = 200e6;
 /** The home: writable, nobody else's to read, with room for models. */
 export async function checkHome(home: Home): Promise<Check[]> {
   const place = nearestExisting(home.root);
+  if (!statSync(place).isDirectory()) {
+    const advice = `Remove or rename ${place}, or set GPUFAAS_HOME to a folder.`;
+    return [trouble('home', 'problem', `${place} is not a folder`, advice)];
+  }
   try {
-    accessSync(place, constants.R_OK | constants.W_OK | constants.X_OK);
+    // By trying: permissions alone do not tell of a file system where nothing can be made (/proc, one that is read-only).
+    rmdirSync(mkdtempSync(join(place, '.gpufaas-doctor-')));
   } catch {
     const advice = `Make ${place} writable, or set GPUFAAS_HOME to a folder of your own.`;
     return [trouble('home', 'problem', `${home.root} can't be written`, advice)];
@@ -50,8 +58,22 @@ async function checkSpace(place: string): Promise<Check> {
   return trouble('disk', bytes < NO_SPACE ? 'problem' : 'warning', message, advice);
 }
 
+/** The settings in force (of `up` without flags, but for these), or null and why they can't be used. */
+export function readSettings(
+  flags: Readonly<Partial<Record<SettingName, string | undefined>>>,
+  home: Home,
+): { settings: Settings | null; checks: Check[] } {
+  try {
+    return { settings: resolveSettings(flags, home), checks: [] };
+  } catch (error) {
+    // Told as every other command would.
+    const { message, suggestions } = describeFailure(error)!;
+    return { settings: null, checks: [trouble('settings', 'problem', message, suggestions.join(' '))] };
+  }
+}
+
 /** The daemon, or (without one) whether its port is free; and the telemetry of the workers. */
-export async function checkDaemon(home: Home, version: string): Promise<Check[]> {
+export async function checkDaemon(home: Home, version: string, settings: Settings | null): Promise<Check[]> {
   let running: Running | null;
   try {
     running = await findRunning(home);
@@ -64,7 +86,8 @@ export async function checkDaemon(home: Home, version: string): Promise<Check[]>
       'telemetry',
       'off in all that gpufaas starts; with a running daemon its workers are looked at',
     );
-    return [ok('daemon', 'not running; `gpufaas up` starts it'), await checkPort(home), telemetry];
+    const port = settings === null ? [] : [await checkPort(settings)];
+    return [ok('daemon', 'not running; `gpufaas up` starts it'), ...port, telemetry];
   }
   const message = `${running.status}, pid ${running.pid}, version ${running.version}, at ${running.url}`;
   const sameVersion = running.version === version;
@@ -73,9 +96,8 @@ export async function checkDaemon(home: Home, version: string): Promise<Check[]>
   return [daemon, await checkTelemetry(running)];
 }
 
-async function checkPort(home: Home): Promise<Check> {
+async function checkPort(settings: Settings): Promise<Check> {
   const { DEFAULT_HOST, DEFAULT_PORT } = await import('../../daemon/listen.ts');
-  const settings = resolveSettings({}, home);
   const host = settings.host.value ?? DEFAULT_HOST;
   const port = Number(settings.port.value ?? DEFAULT_PORT);
   const problem = await new Promise<string | null>((resolve) => {

@@ -26,7 +26,7 @@ export default class CallsLs extends BaseCommand {
     const { flags } = await this.parse(CallsLs);
     const { state, limit } = flags;
     const calls = await (await this.client()).asyncCalls({ function: flags.function, state, limit });
-    if (calls.length === 0) this.note('No such calls. Next: `gpufaas invoke FN --async`');
+    if (calls.length === 0) this.note(`No such calls. Next: \`gpufaas invoke ${flags.function ?? 'FN'} --async\``);
     else this.print(renderCalls(calls, Date.now()));
     return calls;
   }

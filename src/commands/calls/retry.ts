@@ -1,5 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { wholeAsyncCallId } from '../../cli/call-id.ts';
 
 export default class CallsRetry extends BaseCommand {
   static override summary = 'Run an asynchronous call again';
@@ -13,12 +14,16 @@ export default class CallsRetry extends BaseCommand {
     },
   ];
   static override args = {
-    id: Args.string({ description: 'id of the call, as `invoke --async` or `calls ls` gave it', required: true }),
+    id: Args.string({
+      description: 'id of the call, as `invoke --async` or `calls ls` gave it; its first 8 characters will do',
+      required: true,
+    }),
   };
 
   async run(): Promise<unknown> {
     const { args } = await this.parse(CallsRetry);
-    const call = await (await this.client()).retryCall(args.id);
+    const client = await this.client();
+    const call = await client.retryCall(await wholeAsyncCallId(client, args.id));
     this.print(`${call.id} runs again.`);
     this.next(`gpufaas calls show ${call.id} --wait`);
     return call;

@@ -3,6 +3,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { collect, copyToStdout, describeCall, resultOf } from '../../cli/answer.ts';
 import { BaseCommand } from '../../cli/base-command.ts';
+import { wholeAsyncCallId } from '../../cli/call-id.ts';
 import { pendingSentence } from '../../cli/render/calls.ts';
 import { renderTiming } from '../../cli/render/timing.ts';
 import { readCallHeaders } from '../../client/call-headers.ts';
@@ -18,24 +19,28 @@ export default class CallsShow extends BaseCommand {
     { description: 'The answer, once it is there', command: '<%= config.bin %> calls show ID --wait' },
   ];
   static override args = {
-    id: Args.string({ description: 'id of the call, as `invoke --async` or `calls ls` gave it', required: true }),
+    id: Args.string({
+      description: 'id of the call, as `invoke --async` or `calls ls` gave it; its first 8 characters will do',
+      required: true,
+    }),
   };
   static override flags = { wait: Flags.boolean({ description: 'wait for the answer' }) };
 
   async run(): Promise<unknown> {
     const { args, flags } = await this.parse(CallsShow);
     const client = await this.client();
-    let answer = await client.callAnswer(args.id);
+    const id = await wholeAsyncCallId(client, args.id);
+    let answer = await client.callAnswer(id);
     while (answer === null && flags.wait) {
       this.progress.show('Waiting for the answer');
       await sleep(POLL_MS, undefined, { signal: this.signal });
-      answer = await client.callAnswer(args.id);
+      answer = await client.callAnswer(id);
     }
     this.progress.clear();
     if (answer === null) {
-      const call = await client.asyncCall(args.id);
+      const call = await client.asyncCall(id);
       this.print(pendingSentence(call, Date.now()));
-      this.next(`gpufaas calls show ${args.id} --wait`, `gpufaas calls cancel ${args.id}`);
+      this.next(`gpufaas calls show ${id} --wait`, `gpufaas calls cancel ${id}`);
       return { pending: true, ...call };
     }
     const headers = readCallHeaders(answer.headers);
@@ -46,7 +51,7 @@ export default class CallsShow extends BaseCommand {
         name: '',
         status: answer.status,
         result,
-        headers: { ...headers, id: args.id },
+        headers: { ...headers, id },
       });
     }
     await copyToStdout(answer.body, this.signal);

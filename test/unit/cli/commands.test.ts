@@ -149,6 +149,7 @@ describe('deploy', () => {
     expect(code).toBe(0);
     expect(stdout).toContain('echo version 2 serves at');
     expect(stderr).toContain('`gpufaas invoke echo -f echo/s.txt`');
+    expect(stderr).not.toContain('emulated');
     expect([...daemon.uploaded.keys()].toSorted()).toEqual(['function.yaml', 'handler.ts', 's.txt']);
   });
 
@@ -161,6 +162,23 @@ describe('deploy', () => {
       url: expect.stringContaining('/function/echo'),
       models: [{ name: 'model', sha256: expect.any(String), bytes: 1000, loadMs: 412, runMs: 9, memoryBytes: 2e7 }],
     });
+  });
+
+  it('says that emulated devices make their answers up, to people only', async () => {
+    const { stdout: real } = await run(['devices', '--json']);
+    const devices = JSON.stringify([
+      ...JSON.parse(real),
+      { ...JSON.parse(real)[0], id: 'emulated:0', kind: 'emulated' },
+    ]);
+    daemon.answers.set('GET /api/v1/devices', (response) =>
+      response.setHeader('content-type', 'application/json').end(devices),
+    );
+    const people = await run(['deploy', 'echo']);
+    expect(people.stdout).not.toContain('zeros');
+    expect(people.stderr).toMatch(/^1 of 2 devices are emulated: .* zeros of the declared shapes\.$/m);
+    const program = await run(['deploy', 'echo', '--json']);
+    expect(program.stderr).toBe('');
+    expect(JSON.parse(program.stdout)).toMatchObject({ name: 'echo' });
   });
 
   it('hands on why it was refused', async () => {
@@ -203,6 +221,67 @@ describe('every other command', () => {
     expect(`${words.stdout}${words.stderr}`).not.toMatch(/undefined|NaN|\[object/);
   });
 
+  it('names the function in what a failed call suggests', async () => {
+    const refuse = (code: string, suggestions: string[]) =>
+      daemon.answers.set('POST /function/echo', (response) => problem(response, 400, code, 'Wrong.', suggestions));
+    refuse('BAD_TENSOR', []);
+    expect((await run(['invoke', 'echo', '-d', 'x'])).stderr).toContain('→ `gpufaas describe echo` shows');
+    refuse('HANDLER_ERROR', ['`gpufaas logs` shows the stack.']);
+    expect((await run(['invoke', 'echo', '-d', 'x'])).stderr).toContain('→ `gpufaas logs echo` shows the stack.');
+  });
+
+  it('takes the beginning of an id, if it is that of one call', async () => {
+    const answer = (path: string, content: unknown) =>
+      daemon.answers.set(path, (response) =>
+        response.setHeader('content-type', 'application/json').end(JSON.stringify(content)),
+      );
+    const base = JSON.parse((await run(['explain', '--json'])).stdout);
+    const ids = ['11112222-aaaa-4000-8000-000000000001', '11112222-bbbb-4000-8000-000000000002'];
+    answer(
+      'GET /api/v1/invocations',
+      ids.map((id) => ({ ...base, id })),
+    );
+    for (const id of ids) answer(`GET /api/v1/invocations/${id}`, { ...base, id });
+    expect(JSON.parse((await run(['explain', '11112222-b', '--json'])).stdout)).toMatchObject({ id: ids[1] });
+    const several = await run(['explain', '11112222']);
+    expect(several.code).toBe(2);
+    expect(several.stderr).toContain('2 calls begin with 11112222.');
+    const none = { status: null, errorCode: null, attempts: 0, startedAt: null, endedAt: null, callback: 'none' };
+    const sizes = { requestBytes: 0, answerBytes: 0 };
+    const call = { id: ids[0], function: 'echo', state: 'queued', submittedAt: base.arrivedAt, ...none, ...sizes };
+    answer('GET /api/v1/calls', [call]);
+    daemon.answers.set(`DELETE /async-function/${ids[0]}`, (response) => response.writeHead(204).end());
+    daemon.requests.length = 0;
+    expect((await run(['calls', 'cancel', '11112222', '--json'])).stdout).toContain(ids[0]);
+    expect(daemon.requests).toContain(`DELETE /async-function/${ids[0]}`);
+  });
+
+  it('says of a function without a line in its log that there is none', async () => {
+    daemon.answers.set('GET /api/v1/functions/echo/logs', (response) =>
+      response.setHeader('content-type', 'application/x-ndjson').end(),
+    );
+    expect(await run(['logs', 'echo'])).toEqual({ code: 0, stdout: '', stderr: 'echo has logged nothing yet.\n' });
+    expect(await run(['logs', 'echo', '--json'])).toEqual({ code: 0, stdout: '[]\n', stderr: '' });
+  });
+
+  it('goes on from `up` with what is deployed', async () => {
+    const { code, stderr } = await run(['up']);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/runs already.*\nNext: `gpufaas ls`\n$/);
+  });
+
+  it('knows the other name of a command', async () => {
+    expect((await run(['config', 'ls'])).stderr).toContain('Did you mean `gpufaas config list`?');
+    expect((await run(['list'])).stderr).toContain('Did you mean `gpufaas ls`?');
+  });
+
+  it('stops nothing where nothing runs, and does not ask for a start', async () => {
+    const { code, stderr } = await run(['down'], { env: { GPUFAAS_HOME: join(folder, 'nobody') } });
+    expect(code).toBe(4);
+    expect(stderr).toMatch(/^Error: No gpufaas daemon is running\.\n→ There is nothing to stop\./);
+    expect(stderr).not.toContain('gpufaas up');
+  });
+
   it('refuses a sha256 that is none before it asks the daemon', async () => {
     const { code, stderr } = await run(['models', 'pull', 'https://example.com/m.onnx', '--sha256', 'abc']);
     expect(code).toBe(2);
@@ -218,7 +297,7 @@ describe('every other command', () => {
     },
   );
 
-  it.each([['ls'], ['ps'], ['status'], ['down'], ['describe', 'x'], ['logs', 'x'], ['models', 'ls']])(
+  it.each([['ls'], ['ps'], ['status'], ['describe', 'x'], ['logs', 'x'], ['models', 'ls']])(
     '%s exits 4 without a daemon and says how to start one',
     async (...args) => {
       const { code, stdout, stderr } = await run(args, { env: { GPUFAAS_HOME: join(folder, 'nobody') } });
@@ -278,6 +357,10 @@ describe('init', () => {
     const made = await run(['init', 'my-own', '--template', template, '--json']);
     expect(JSON.parse(made.stdout)).toMatchObject({ name: 'my-own', template });
     expect(readFileSync(join(folder, 'my-own', 'function.yaml'), 'utf8')).toMatch(/^name: my-own$/m);
+    const schema = /^# yaml-language-server: \$schema=(\S+)\n/.exec(
+      readFileSync(join(folder, 'my-own', 'function.yaml'), 'utf8'),
+    )![1]!;
+    expect(JSON.parse(readFileSync(join(folder, 'my-own', schema), 'utf8'))).toHaveProperty('properties.models');
     const readme = readFileSync(join(folder, 'my-own', 'README.md'), 'utf8');
     expect(readme).toMatch(/gpufaas invoke my-own /);
     expect(readme).not.toMatch(new RegExp(`(invoke |/function/|/v2/models/)${template}`));

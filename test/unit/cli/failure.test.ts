@@ -29,6 +29,17 @@ describe('what a failure is told as', () => {
     expect(failure?.message).toContain('/a/b');
   });
 
+  it('names the file that stands where a folder is needed, not what would lie in it', () => {
+    const file = import.meta.filename;
+    const error = Object.assign(new Error('x'), { code: 'ENOTDIR', syscall: 'open', path: `${file}/logs/config.json` });
+    expect(describeFailure(error)?.message).toBe(`${file} is not a folder.`);
+  });
+
+  it('says of a folder that it can not be made, where the system says that it is not there', () => {
+    const error = Object.assign(new Error('x'), { code: 'ENOENT', syscall: 'mkdir', path: '/proc/nope' });
+    expect(describeFailure(error)).toMatchObject({ exitCode: 1, message: '/proc/nope can not be made.' });
+  });
+
   it('calls anything unknown a bug, with exit code 1', () => {
     expect(describeFailure(new TypeError('x is not a function'))).toMatchObject({ code: 'INTERNAL', exitCode: 1 });
     expect(describeFailure('just text')).toMatchObject({ code: 'INTERNAL', message: 'just text' });

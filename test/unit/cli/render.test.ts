@@ -19,6 +19,15 @@ describe('the timing line', () => {
     );
   });
 
+  it('says of an emulated device that its answer is made up', () => {
+    expect(renderTiming({ cache: 'hit', device: 'emulated:1', durations, totalMs: 10 })).toBe(
+      'HIT emulated:1 (emulated: the answer is made up) · queue 0 ms · run 9 ms · total 10 ms',
+    );
+    expect(renderTiming({ cache: 'miss', device: 'emulated:0', durations, totalMs: 424.4 })).toMatch(
+      /^MISS load 412 ms → emulated:0 \(emulated: the answer is made up\) · queue /,
+    );
+  });
+
   it('does not speak of a device where no model ran', () => {
     expect(renderTiming({ cache: 'none', device: null, durations: {}, totalMs: 3 })).toBe('NO MODEL RUN · total 3 ms');
   });

@@ -6,6 +6,7 @@ import { POLICY_NAMES } from '../../../src/cli/setting-checks.ts';
 import {
   blameSetting,
   effectiveValue,
+  otherPortNotice,
   readConfig,
   resolveSettings,
   settingName,
@@ -95,11 +96,19 @@ describe('settings', () => {
       code: 'USAGE',
       message: expect.stringContaining('(from `gpufaas config`; `gpufaas config unset host`).'),
     });
-    const absent = new GpufaasError('NO_DEVICE', 'There is no CUDA card 7.');
+    const absent = new GpufaasError('USAGE', '--devices cuda:7: there is no CUDA card 7.');
     expect(blameSetting(absent, settings)).toMatchObject({ message: expect.stringContaining('config unset devices') });
     const byFlags = resolveSettings({ host: '10.254.254.254', devices: 'cuda:7' }, home, {});
     expect(blameSetting(unbound, byFlags)).toBe(unbound);
     expect(blameSetting(absent, byFlags)).toBe(absent);
+  });
+
+  it('tell of another port where nobody chose one', () => {
+    const { port } = resolveSettings({}, home, {});
+    expect(otherPortNotice('http://127.0.0.1:9420', port)).toBeNull();
+    expect(otherPortNotice('http://127.0.0.1:40123', port)).toMatch(/^Port 9420 was taken .* 40123 /);
+    const chosen = resolveSettings({ port: '0' }, home, {}).port;
+    expect(otherPortNotice('http://127.0.0.1:40123', chosen)).toBeNull();
   });
 
   it('have the defaults of the daemon', () => {

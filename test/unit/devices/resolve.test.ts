@@ -77,6 +77,9 @@ describe('nvidia-smi', () => {
     expect(await askCardMemory('GPU-aaaa', 200)).toBeNull();
     vi.stubEnv('PATH', folder);
     expect((await askNvidia()).problem?.kind).toBe('absent');
+    // Found on the PATH and not ours to run: spawning says EACCES, as it does where the search met a closed folder.
+    writeFileSync(join(folder, 'nvidia-smi'), '#!/bin/sh\n', { mode: 0o600 });
+    expect((await askNvidia()).problem?.kind).toBe('absent');
   });
 
   it('is asked again without what an older driver does not know', async () => {
@@ -132,7 +135,7 @@ describe('what a batch system or a container leaves to us', () => {
     expect(findings.driverProblem).toBe('CUDA_VISIBLE_DEVICES="MIG-aaaa" leaves none of the 2 cards to this process');
     const environment = { CUDA_VISIBLE_DEVICES: '' };
     await expect(resolveDevices('cuda', { ...good, environment })).rejects.toMatchObject({
-      code: 'NO_DEVICE',
+      code: 'USAGE',
       message: expect.stringContaining('leaves none'),
     });
   });
@@ -215,18 +218,18 @@ describe('devices of a machine', () => {
   });
 
   it.each([
-    ['cuda:7', {}, 'NO_DEVICE', /no CUDA card 7/],
+    ['cuda:7', {}, 'USAGE', /no CUDA card 7/],
     ['cuda:0@200GB', {}, 'USAGE', /has 151 GB, less than the 200 GB/],
-    ['cuda:0', { librariesInstalled: false }, 'NO_DEVICE', /gpufaas setup cuda/],
-    ['cuda:0', { supported: false }, 'NO_DEVICE', /Linux on x86-64 only/],
+    ['cuda:0', { librariesInstalled: false }, 'USAGE', /gpufaas setup cuda/],
+    ['cuda:0', { supported: false }, 'USAGE', /Linux on x86-64 only/],
     [
       'cuda',
       { probe: () => Promise.resolve({ usable: false, reason: 'no luck' }) },
-      'NO_DEVICE',
-      /None of the 2 CUDA cards.*no luck/,
+      'USAGE',
+      /none of the 2 CUDA cards.*no luck/,
     ],
-    ['dml', { platform: 'linux' }, 'NO_DEVICE', /on Windows only/],
-    ['coreml', { platform: 'linux' }, 'NO_DEVICE', /on macOS only/],
+    ['dml', { platform: 'linux' }, 'USAGE', /on Windows only/],
+    ['coreml', { platform: 'linux' }, 'USAGE', /on macOS only/],
   ])('%s that the machine lacks is refused with the reason', async (spec, options, code, message) => {
     cards(TWO_CARDS);
     await expect(resolveDevices(spec, { ...good, ...(options as ResolveOptions) })).rejects.toMatchObject({
