@@ -1,7 +1,8 @@
 // What a handler did wrong, in sentences for its author: why its module can't be loaded, what it threw, what it may not do,
 // and where.
 
-import { basename, relative, sep } from 'node:path';
+import { existsSync } from 'node:fs';
+import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { GpufaasError } from '../errors.ts';
 
@@ -31,12 +32,13 @@ export function loadError(error: unknown, path: string, folder: string): Gpufaas
         )
       : told(
           `it imports ${missing}, which is not installed.`,
-          `Add a package.json with "${missing}" in its dependencies; deploy installs them.`,
+          existsSync(join(folder, 'package.json'))
+            ? `Add "${missing}" to the dependencies in package.json; deploy installs them.`
+            : `Add a package.json with "${missing}" in its dependencies; deploy installs them.`,
         );
   }
   if (code === 'ERR_ACCESS_DENIED') return deniedError(error) ?? told(text, 'Handlers read their own folder only.');
-  if (error instanceof SyntaxError)
-    return told(`${text}${place}`, 'Mend the syntax; `node --check` on the file shows the place.');
+  if (error instanceof SyntaxError) return told(`${text}${place}`, 'Mend the syntax; an editor shows the place.');
   return told(`${text}${place}`, 'The module throws while it is loaded; try it with `gpufaas/testing`.');
 }
 

@@ -93,6 +93,15 @@ describe('a handler that', () => {
     expect((await failure(call())).message).toMatch(message);
   });
 
+  it.each([
+    ['no package.json', {}, /^Add a package\.json with "left-pad"/],
+    ['one', { 'package.json': '{"type":"module"}' }, /^Add "left-pad" to the dependencies in package\.json/],
+  ])('lacks a package and has %s is told what to write where', async (_, files, advice) => {
+    const { process } = handlerProcess(`import 'left-pad';\nexport default () => 1;`, { files });
+    const error = await failure(process.start());
+    expect(error.suggestions[0]).toMatch(advice);
+  });
+
   it('never finishes loading is given up', async () => {
     const { process } = handlerProcess(
       'await new Promise(() => setInterval(() => 0, 1000));\nexport default () => 1;',
