@@ -9,6 +9,7 @@ import type { Tensor } from '../tensors.ts';
 import type { DeviceMeasurement, LoadableModel, LoadResult, Runner } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
+import { announceEnd } from './hand-over.ts';
 import type { ModelHealth } from './model-health.ts';
 import { type LoadTier, Observations, type Refined } from './observations.ts';
 import type { InferenceResult, Pending, PendingRequests } from './pending.ts';
@@ -64,14 +65,6 @@ export interface LoadPlan {
 
 /** Looks at a model's files just before they are loaded; a rejection (BAD_MODEL) is the load's failure. */
 export type BeforeLoad = (model: LoadableModel, device: Device) => Promise<LoadPlan | undefined>;
-
-/**
- * The next run is handed to a worker so long before the present one is expected to end, in milliseconds: it lies there when the device is
- * free, and the way to the daemon and back costs no device time.
- */
-const AHEAD_MS = 1;
-/** Runs expected to be shorter end sooner than a timer would fire. */
-const LEAST_AHEAD_RUN_MS = 2.5;
 
 /** How often a run or load is tried again after its worker died or ran out of memory. */
 const RETRIES = 1;
@@ -280,7 +273,11 @@ export class Executor {
     const load = slot.loads.get(action.model);
     if (load !== undefined) load.lastUsedAtMs = now;
     const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
-    const cancelAhead = this.#announceEnd(slot, action, rows);
+    // Emulated devices stay exact.
+    const expectedMs = slot.device.kind === 'emulated' ? null : this.#observations.expectedRunMs(action.model, rows);
+    const cancelAhead = announceEnd(slot, expectedMs, this.#clock, () => {
+      if (slot.runs.has(action.run)) this.#apply({ type: 'run-ending', device: action.device, run: action.run });
+    });
     const finish = (): boolean => {
       cancelAhead();
       if (!slot.runs.delete(action.run)) return false;
@@ -322,26 +319,6 @@ export class Executor {
         this.giveUp(lost, error);
       },
     );
-  }
-
-  /** Tells the core shortly before a run's expected end; the function given back calls that off. Emulated devices stay exact. */
-  #announceEnd(slot: Slot, { device, model, run }: Action<'run'>, rows: number): () => void {
-    const expectedMs = slot.device.kind === 'emulated' ? null : this.#observations.expectedRunMs(model, rows);
-    if (expectedMs === null || expectedMs < LEAST_AHEAD_RUN_MS) return () => undefined;
-    let cancel = (): void => undefined;
-    const begin = (): void => {
-      if (slot.onRunEnd === begin) slot.onRunEnd = null;
-      cancel = this.#clock.after(expectedMs - AHEAD_MS, () => {
-        if (slot.runs.has(run)) this.#apply({ type: 'run-ending', device, run });
-      });
-    };
-    // One that was handed over behind another begins when that has ended.
-    if (slot.runs.size > 1) slot.onRunEnd = begin;
-    else begin();
-    return () => {
-      cancel();
-      if (slot.onRunEnd === begin) slot.onRunEnd = null;
-    };
   }
 
   #answer(

@@ -28,7 +28,7 @@ export function deviceOptions(device: Device, provider: ProviderOptions): Sessio
     intraOpNumThreads: device.threads,
     interOpNumThreads: 1,
     executionMode: 'sequential',
-    // Without it each run takes the memory of its activations anew from the system: a sixth of the time of a small network.
+    // Without it each run takes the memory of its activations anew from the system, page by page.
     enableCpuMemArena: true,
     logSeverityLevel: 4,
     extra: {
