@@ -1,5 +1,5 @@
-// Calls that nobody waits for: kept before they are taken over, run a few at a time in order, their answers kept for a
-// while. What waits when the daemon ends, however it ends, runs after the next start; what ran is said to be interrupted.
+// Calls that nobody waits for: kept before they are taken over, run a few at a time in order (no function may take all the
+// places), their answers kept for a while. What waits when the daemon ends, however it ends, runs after the next start; what ran is said to be interrupted.
 
 import type { AsyncCallSummary } from '../api/schemas.ts';
 import type { Clock } from '../clock.ts';
@@ -15,6 +15,7 @@ import type {
 import type { AsyncCallRow, AsyncCallState, AsyncCallStore, KeepLimits } from '../store/async-calls.ts';
 import { pause } from './pause.ts';
 import { checkCallbackUrl, type CallbackMessage, type Callbacks } from './callbacks.ts';
+import { FairQueue } from './fair-queue.ts';
 
 /** Bounds of the queue and of what is kept. */
 export interface AsyncLimits extends KeepLimits {
@@ -35,6 +36,9 @@ const DEFAULTS: AsyncLimits = {
   keepMs: 24 * 3_600_000,
 };
 
+/** What one function may have of the places. */
+const FUNCTION_SHARE = 3 / 4;
+
 export interface AsyncCallsOptions {
   readonly store: AsyncCallStore;
   readonly callbacks: Callbacks;
@@ -47,6 +51,7 @@ export interface AsyncCallsOptions {
 /** A call that waits or runs. */
 interface Entry {
   readonly id: string;
+  readonly function: string;
   readonly bytes: number;
   readonly gone: AbortController;
   /** Taken out of the queue. */
@@ -64,7 +69,7 @@ export class AsyncCalls implements AsyncPlatform {
   readonly #clock: Clock;
   readonly #onNotice: AsyncCallsOptions['onNotice'];
   readonly #limits: AsyncLimits;
-  readonly #queue: Entry[] = [];
+  readonly #queue: FairQueue<Entry>;
   readonly #pending = new Map<string, Entry>();
   readonly #performing = new Set<Promise<void>>();
   #runner: AsyncRunner | null = null;
@@ -77,15 +82,17 @@ export class AsyncCalls implements AsyncPlatform {
     this.#clock = options.clock;
     this.#onNotice = options.onNotice;
     this.#limits = { ...DEFAULTS, ...options.limits };
+    const { concurrency } = this.#limits;
+    this.#queue = new FairQueue(concurrency, Math.ceil(FUNCTION_SHARE * concurrency));
   }
 
   serve(runner: AsyncRunner): void {
     this.#runner = runner;
     for (const row of this.#store.undelivered()) this.#tell(row);
     for (const row of this.#store.unended()) {
-      const entry = this.#enter(row.id, row.requestBytes);
+      const entry = this.#enter(row);
       if (row.state === 'queued') {
-        this.#queue.push(entry);
+        this.#queue.add(entry.function, entry);
         continue;
       }
       // Whether its handler had done what it does, nobody knows: whoever asked for it decides.
@@ -100,14 +107,14 @@ export class AsyncCalls implements AsyncPlatform {
     this.#refuseIfStopped();
     const callbackUrl = call.callbackUrl === null ? null : checkCallbackUrl(call.callbackUrl);
     this.#refuseIfFull(call.body.byteLength);
-    const entry = this.#enter(call.id, call.body.byteLength);
+    const entry = this.#enter({ ...call, requestBytes: call.body.byteLength });
     try {
       await this.#store.accept({ ...call, callbackUrl }, this.#clock.wall());
     } catch (error) {
       this.#leave(entry);
       throw error;
     }
-    this.#queue.push(entry);
+    this.#queue.add(entry.function, entry);
     this.#next();
   }
 
@@ -139,7 +146,7 @@ export class AsyncCalls implements AsyncPlatform {
     entry.gone.abort();
     if (entry.taken) return;
     entry.taken = true;
-    this.#queue.splice(this.#queue.indexOf(entry), 1);
+    this.#queue.remove(entry.function, entry);
     await this.#end(entry, this.#runner!.failure(cancelled()));
   }
 
@@ -155,7 +162,7 @@ export class AsyncCalls implements AsyncPlatform {
     this.#refuseIfFull(row.requestBytes);
     this.#store.again(id, this.#clock.wall());
     if (before !== undefined) this.#leave(before);
-    this.#queue.push(this.#enter(id, row.requestBytes));
+    this.#queue.add(row.function, this.#enter(row));
     this.#next();
     return this.find(id);
   }
@@ -174,19 +181,20 @@ export class AsyncCalls implements AsyncPlatform {
   }
 
   #next(): void {
-    while (!this.#stopped && this.#performing.size < this.#limits.concurrency) {
-      const entry = this.#queue.shift();
-      if (entry === undefined) return;
-      entry.taken = true;
-      this.#track(this.#perform(entry));
+    while (!this.#stopped) {
+      const next = this.#queue.take();
+      if (next === undefined) return;
+      next.item.taken = true;
+      this.#track(this.#perform(next.item), () => this.#queue.done(next.group));
     }
   }
 
-  #track(work: Promise<void>): void {
+  #track(work: Promise<void>, onEnd?: () => void): void {
     const tracked = work
       .catch((error: unknown) => this.#onNotice('an asynchronous call went wrong', { error: String(error) }))
       .then(() => {
         this.#performing.delete(tracked);
+        onEnd?.();
         this.#next();
       });
     this.#performing.add(tracked);
@@ -302,9 +310,19 @@ export class AsyncCalls implements AsyncPlatform {
     });
   }
 
-  #enter(id: string, bytes: number): Entry {
+  #enter(call: Pick<AsyncCallRow, 'id' | 'function' | 'requestBytes'>): Entry {
+    const { id, requestBytes: bytes } = call;
     const gone = new AbortController();
-    const entry: Entry = { id, bytes, gone, taken: false, running: false, once: false, lost: null };
+    const entry: Entry = {
+      id,
+      function: call.function,
+      bytes,
+      gone,
+      taken: false,
+      running: false,
+      once: false,
+      lost: null,
+    };
     this.#pending.set(id, entry);
     this.#pendingBytes += bytes;
     return entry;

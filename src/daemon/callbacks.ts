@@ -1,5 +1,6 @@
-// Tells the answers of asynchronous calls to the addresses their callers gave. A few at a time, each with a limit on its
-// time and a few tries; redirects are not followed, and no answer of the receiver goes anywhere.
+// Tells the answers of asynchronous calls to the addresses their callers gave. A few at a time, and fewer to one receiver, so that one
+// that is dead holds up nobody else; each with a limit on its time and a few tries; redirects are not followed, and no answer of the
+// receiver goes anywhere.
 
 import { lookup as lookUp, type LookupAddress } from 'node:dns';
 import { request as plainRequest } from 'node:http';
@@ -7,6 +8,7 @@ import { request as secureRequest } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { systemClock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
+import { FairQueue } from './fair-queue.ts';
 import { pause } from './pause.ts';
 
 /** What one callback carries. */
@@ -26,13 +28,15 @@ export interface Callback {
 
 export interface CallbackLimits {
   readonly atOnce: number;
+  /** Of these, to one receiver. */
+  readonly perReceiver: number;
   readonly tries: number;
   /** Before the second try; doubles each time. */
   readonly pauseMs: number;
   readonly timeoutMs: number;
 }
 
-const DEFAULTS: CallbackLimits = { atOnce: 8, tries: 5, pauseMs: 1_000, timeoutMs: 10_000 };
+const DEFAULTS: CallbackLimits = { atOnce: 8, perReceiver: 4, tries: 5, pauseMs: 1_000, timeoutMs: 10_000 };
 const MAX_URL = 2_000;
 
 /** Addresses that are nobody's web server: the cloud's own metadata above all, which trusts whoever can reach it. */
@@ -61,64 +65,83 @@ export function checkCallbackUrl(text: string): string {
   return url.href;
 }
 
+/** One that waits for its turn. */
+interface Owed {
+  readonly callback: Callback;
+  readonly tries: number;
+}
+
 /** The callbacks that are owed. Its owner closes it. */
 export class Callbacks {
   readonly #limits: CallbackLimits;
-  readonly #waiting: Callback[] = [];
+  readonly #waiting: FairQueue<Owed>;
   readonly #closed = new AbortController();
-  #underWay = 0;
 
   constructor(limits: Partial<CallbackLimits> = {}) {
     this.#limits = { ...DEFAULTS, ...limits };
+    this.#waiting = new FairQueue(this.#limits.atOnce, this.#limits.perReceiver);
   }
 
   /** Sends it when its turn comes. Bounded by what owes them: one for each call that is kept. */
   add(callback: Callback): void {
-    this.#waiting.push(callback);
-    this.#next();
+    this.#enqueue({ callback, tries: 0 });
   }
 
   /** Sends nothing more; what is owed stays owed. */
   close(): void {
     this.#closed.abort();
-    this.#waiting.length = 0;
+  }
+
+  #enqueue(owed: Owed): void {
+    this.#waiting.add(new URL(owed.callback.url).host, owed);
+    this.#next();
   }
 
   #next(): void {
-    while (this.#underWay < this.#limits.atOnce) {
-      const callback = this.#waiting.shift();
-      if (callback === undefined) return;
-      this.#underWay++;
-      void this.#deliver(callback)
-        .catch((error: unknown) => reasonOf(error))
-        .then((reason) => {
-          this.#underWay--;
-          if (this.#closed.signal.aborted) return;
-          callback.onEnd(reason === null, reason ?? '');
-          this.#next();
-        });
+    while (!this.#closed.signal.aborted) {
+      const next = this.#waiting.take();
+      if (next === undefined) return;
+      void this.#try(next.item.callback).then((result) => {
+        this.#waiting.done(next.group);
+        this.#conclude(next.item, result);
+        this.#next();
+      });
     }
   }
 
-  /** null if it was taken, else why not. */
-  async #deliver({ url, message }: Callback): Promise<string | null> {
-    const { headers, body } = await message();
-    let reason = '';
-    for (let attempt = 0; attempt < this.#limits.tries; attempt++) {
-      if (attempt > 0) await pause(systemClock, this.#limits.pauseMs * 2 ** (attempt - 1), this.#closed.signal);
-      if (this.#closed.signal.aborted) return 'the daemon ends';
-      try {
-        const status = await post(new URL(url), headers, body, this.#limits.timeoutMs, this.#closed.signal);
-        if (status >= 200 && status < 300) return null;
-        reason = `the receiver answered ${status}`;
-        // It was understood and refused: the same again would be refused again.
-        if (status < 500 && status !== 408 && status !== 429) return reason;
-      } catch (error) {
-        reason = reasonOf(error);
-      }
-    }
-    return reason;
+  /** Ends it, or lets it wait for its next try; meanwhile its place is another's. */
+  #conclude({ callback, tries }: Owed, { reason, again }: Attempt): void {
+    if (this.#closed.signal.aborted) return;
+    if (!again || tries + 1 >= this.#limits.tries) return callback.onEnd(reason === null, reason ?? '');
+    void pause(systemClock, this.#limits.pauseMs * 2 ** tries, this.#closed.signal).then(() => {
+      if (!this.#closed.signal.aborted) this.#enqueue({ callback, tries: tries + 1 });
+    });
   }
+
+  async #try({ url, message }: Callback): Promise<Attempt> {
+    let owed: CallbackMessage;
+    try {
+      owed = await message();
+    } catch (error) {
+      return { reason: reasonOf(error), again: false };
+    }
+    try {
+      const status = await post(new URL(url), owed.headers, owed.body, this.#limits.timeoutMs, this.#closed.signal);
+      if (status >= 200 && status < 300) return { reason: null, again: false };
+      // What was understood and refused would be refused again.
+      const again = status >= 500 || status === 408 || status === 429;
+      return { reason: `the receiver answered ${status}`, again };
+    } catch (error) {
+      return { reason: reasonOf(error), again: true };
+    }
+  }
+}
+
+/** How one try went. */
+interface Attempt {
+  /** null if the callback was taken, else why not. */
+  readonly reason: string | null;
+  readonly again: boolean;
 }
 
 /** Sends one request and gives the status of its answer; whatever else the receiver says is not read. */

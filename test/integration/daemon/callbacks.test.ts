@@ -82,6 +82,28 @@ test.each([
   expect(() => checkCallbackUrl(url)).toThrow('no callback is sent to');
 });
 
+test('a receiver that is dead holds up nobody else', async () => {
+  const dead = await receiver(() => undefined);
+  const alive = await receiver((_, response) => void response.writeHead(204).end());
+  const callbacks = new Callbacks({ atOnce: 2, perReceiver: 1, pauseMs: 60_000, timeoutMs: 60_000 });
+  onTestFinished(() => callbacks.close());
+  const message = async () => ({ headers: {}, body: Buffer.alloc(0) });
+  const owe = (url: string) => new Promise<boolean>((onEnd) => callbacks.add({ url, message, onEnd }));
+  for (let index = 0; index < 10; index++) void owe(dead);
+  expect(await Promise.all([owe(alive), owe(alive)])).toEqual([true, true]);
+});
+
+test("while one waits for its next try its place is another one's", async () => {
+  const broken = await receiver((_, response) => void response.writeHead(500).end());
+  const alive = await receiver((_, response) => void response.writeHead(204).end());
+  const callbacks = new Callbacks({ atOnce: 1, perReceiver: 1, pauseMs: 60_000 });
+  onTestFinished(() => callbacks.close());
+  const message = async () => ({ headers: {}, body: Buffer.alloc(0) });
+  const owe = (url: string) => new Promise<boolean>((onEnd) => callbacks.add({ url, message, onEnd }));
+  void owe(broken);
+  expect(await owe(alive)).toBe(true);
+});
+
 test('after its owner has closed it nothing is sent and nothing is said', async () => {
   let asked = 0;
   const url = await receiver((_, response) => {

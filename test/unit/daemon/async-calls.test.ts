@@ -82,6 +82,16 @@ const call = (id: string, more: Partial<NewAsyncCall> = {}): NewAsyncCall => ({
   ...more,
 });
 
+test('a function that is slow leaves places to the others', async () => {
+  const { calls, begun, end } = make({ concurrency: 4 });
+  for (const id of ['s1', 's2', 's3', 's4']) await calls.submit(call(id, { function: 'slow' }));
+  await calls.submit(call('q', { function: 'quick' }));
+  await expect.poll(() => begun.map((line) => line.split(' ')[0])).toEqual(['s1', 's2', 's3', 'q']);
+  await end('q');
+  await end('s1');
+  await expect.poll(() => begun.map((line) => line.split(' ')[0])).toEqual(['s1', 's2', 's3', 'q', 's4']);
+});
+
 test('a call waits, runs, and its answer is kept', async () => {
   const { calls, begun, end, state } = make({ concurrency: 1 });
   await calls.submit(call('a'));
