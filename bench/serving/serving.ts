@@ -1,5 +1,6 @@
 // Serving compared, paired in one run:
-//   1. a hit through HTTP (binary tensors, 600 KB) against the same run in this process;
+//   1. a hit through HTTP (binary tensors, 600 KB) against the same run in this process, and against HTTP alone: the same body
+//      sent to a bare node:http server that only reads it;
 //   2. gpufaas against a plain Fastify + onnxruntime-node server, one client and sixteen.
 //   npm run bench:serving [-- --seconds 4 --rounds 5 --megabytes 20]
 // Prints a table and, with --json, the figures.
@@ -43,8 +44,8 @@ const TURN = 25;
 /** Calls of each side before anything is measured. */
 const COMPILED_AFTER = 1_000;
 
-async function start(script: string, argument: string): Promise<string> {
-  const child = await startChild(new URL(script, import.meta.url), [argument]);
+async function start(script: string, ...args: string[]): Promise<string> {
+  const child = await startChild(new URL(script, import.meta.url), args);
   children.push(child);
   return child.line;
 }
@@ -105,9 +106,17 @@ async function hitOverhead(url: string) {
     TURN,
   );
   await session.release();
+  const sink: Shot = { ...shot, url: new URL(await start('./sink-server.ts')) };
+  const beside = await alternate(
+    () => shoot(agent, shot),
+    () => shoot(agent, sink),
+    TURN,
+  );
   return {
     throughHttpMs: quantile(times.a, 0.5),
     inProcessMs: quantile(times.b, 0.5),
+    besideHttpAloneMs: quantile(beside.a, 0.5),
+    httpAloneMs: quantile(beside.b, 0.5),
     bodyBytes: shot.body.byteLength,
   };
 }
@@ -160,7 +169,10 @@ try {
     const ms = (value: number): string => `${value.toFixed(3)} ms`;
     console.log(`hit through HTTP, ${overhead.bodyBytes} bytes   p50 ${ms(overhead.throughHttpMs)}`);
     console.log(`the same run in process            p50 ${ms(overhead.inProcessMs)}`);
-    console.log(`difference                             ${ms(overhead.throughHttpMs - overhead.inProcessMs)}\n`);
+    console.log(`difference                             ${ms(overhead.throughHttpMs - overhead.inProcessMs)}`);
+    console.log(
+      `HTTP alone, the same body              ${ms(overhead.httpAloneMs)} (beside it the hit: ${ms(overhead.besideHttpAloneMs)})\n`,
+    );
     console.log(
       `one client       gpufaas p50 ${ms(plain.oneClient.gpufaasP50Ms)}   plain p50 ${ms(plain.oneClient.plainP50Ms)}`,
     );
