@@ -12,6 +12,7 @@ const RUN: CacheRun = {
   skew: 0.8,
   seed: 1,
   kills: 0,
+  killEveryMs: 700,
   check: 'values',
   settleMs: 0,
 };
@@ -20,7 +21,7 @@ it(
   'answers every request right with more models than memory, also while workers are killed',
   { timeout: 240_000 },
   async () => {
-    const [lalbo3, lb, killed, emulated] = await cacheRuns({ models: 6, megabytes: 4 }, [
+    const [lalbo3, lb, killed, emulated] = await cacheRuns({ models: 6, megabytes: 1 }, [
       RUN,
       { ...RUN, policy: 'lb' },
       { ...RUN, kills: 2 },

@@ -154,7 +154,8 @@ describe('a handler that', () => {
     });
     await process.start();
     const hanging = failure(call('hang'));
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    // Late, so that its own time is not up before the process is ended.
+    await new Promise((resolve) => setTimeout(resolve, 1700));
     const beside = failure(call('ok'));
     expect((await hanging).code).toBe('TIMEOUT');
     // The process may still recover: it has not been silent for long enough.
@@ -267,13 +268,16 @@ describe('a handler that', () => {
   it('never ends the calls that were cancelled is replaced in the end', async () => {
     const { call, notices } = handlerProcess(
       define(
-        `if (request.text() === 'ok') return String(process.pid); await new Promise(() => setInterval(() => 0, 1000));`,
+        `if (request.text() === 'ok') return String(process.pid);
+         if (request.text() === 'begun') return String((globalThis as any).begun);
+         (globalThis as any).begun = ((globalThis as any).begun ?? 0) + 1;
+         await new Promise(() => setInterval(() => 0, 1000));`,
       ),
     );
     const first = (await call('ok')).body.toString();
     const cancel = new AbortController();
     const calls = Array.from({ length: 200 }, () => failure(call('for ever', { signal: cancel.signal })));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await expect.poll(async () => (await call('begun')).body.toString()).toBe('200');
     cancel.abort(new GpufaasError('CANCELLED', 'Gone.', { suggestions: ['-'] }));
     await Promise.all(calls);
     await new Promise((resolve) => setTimeout(resolve, 200));
