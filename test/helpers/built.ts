@@ -55,7 +55,7 @@ function build(folder: string): void {
   const staging = mkdtempSync(join(builds, 'staging-'));
   for (const name of COPIED) cpSync(join(root, name), join(staging, name), { recursive: true });
   const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
-  const node = (...args: string[]): unknown => execFileSync(process.execPath, args, { cwd: root, stdio: 'pipe' });
+  const node = (...args: string[]): unknown => execFileSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
   node(compiler, '-p', 'tsconfig.build.json', '--outDir', join(staging, 'dist'), '--declaration', 'false');
   node(join(staging, 'scripts', 'manifest.mjs'));
   try {
@@ -66,6 +66,8 @@ function build(folder: string): void {
   }
   for (const name of readdirSync(builds)) {
     const old = join(builds, name);
-    if (Date.now() - statSync(old).mtimeMs > DAY_MS) rmSync(old, { recursive: true, force: true });
+    // It may just have been renamed by another test file.
+    const changedMs = statSync(old, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+    if (Date.now() - changedMs > DAY_MS) rmSync(old, { recursive: true, force: true });
   }
 }

@@ -33,7 +33,7 @@ beforeAll(async () => {
     port: 0,
     devices: [cpuDevice({ id: 'cuda:0', kind: 'cuda', uuid: 'GPU-aaaa', memoryBytes: 1400 * MIB })],
     workers: { backend: new URL('../../fixtures/backends/fake-card.ts', import.meta.url).href, backoffMs: [0] },
-    assessLimits: { waitMs: 1_500 },
+    assessLimits: { waitMs: 4_000 },
   });
   client = new GpufaasClient({ url: daemon.url, token: readFileSync(home.token, 'utf8').trim() });
 }, 60_000);

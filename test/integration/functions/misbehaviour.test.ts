@@ -118,11 +118,11 @@ describe('a handler that', () => {
       define(
         `if (request.text() === 'ok') return 'fine'; signal.addEventListener('abort', () => console.log('told')); await new Promise((r) => setTimeout(r, 60_000));`,
       ),
-      { manifest: 'timeout: 300ms\n' },
+      { manifest: 'timeout: 900ms\n' },
     );
     await process.start();
     const error = await failure(call('slow'));
-    expect(error).toMatchObject({ code: 'TIMEOUT', message: 'The handler took longer than 300 ms.' });
+    expect(error).toMatchObject({ code: 'TIMEOUT', message: 'The handler took longer than 900 ms.' });
     const { pid } = process;
     expect((await call('ok')).body.toString()).toBe('fine');
     await eventually('the signal fired', () => lines.some((line) => line.text === 'told'));
@@ -131,7 +131,7 @@ describe('a handler that', () => {
 
   it('blocks is ended when its time is up, and the next call is served', async () => {
     const { call, process, lines } = handlerProcess(define(`if (request.text() === 'ok') return 'fine'; for (;;);`), {
-      manifest: 'timeout: 400ms\n',
+      manifest: 'timeout: 900ms\n',
       answerPingMs: 200,
     });
     await process.start();

@@ -47,7 +47,8 @@ describe('a runner', () => {
     expect(loaded).toMatchObject({ measuredBytes: 100e6, inputs: [{ name: 'x' }], outputs: [{ name: 'y' }] });
     const { outputs, runMs } = await runner.run('a', [floats('x', [2, 3], [1, 2, 3, 4, 5, 6])]);
     expect(outputs[0]).toMatchObject({ name: 'y', shape: [2, 3] });
-    expect(runMs).toBeGreaterThan(3);
+    // A load that ended late is made up for by the run.
+    expect(loaded.loadMs + runMs).toBeGreaterThan(8);
     expect(await runner.measure()).toMatchObject({ deviceTotalBytes: 1e9, deviceFreeBytes: 900e6 });
     await runner.evict('a');
     expect(await runner.measure()).toMatchObject({ deviceFreeBytes: 1e9 });
@@ -268,8 +269,8 @@ describe('an emulated device', () => {
     expect(loadMs).toBeLessThan(20 * 1_900);
     const times: number[] = [];
     for (let i = 0; i < 10; i++) times.push((await runner.run('a', input)).runMs);
-    // A run that ended late is made up for by the next.
-    expect(times.reduce((sum, runMs) => sum + runMs) / times.length).toBeGreaterThan(360);
+    // What ended late is made up for by what comes next: the sum is true.
+    expect(times.reduce((sum, runMs) => sum + runMs, loadMs)).toBeGreaterThan(0.95 * (2_000 + 10 * 400));
     expect(Math.min(...times)).toBeLessThan(600);
     await expect(runner.load(emulatedModel('b'))).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     await runner.evict('a');
