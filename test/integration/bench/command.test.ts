@@ -27,7 +27,11 @@ async function gpufaas(args: string[], interruptAfterMs?: number): Promise<Ended
   const timer =
     interruptAfterMs === undefined
       ? undefined
-      : setInterval(() => workedMs(child.pid!) >= interruptAfterMs && child.kill('SIGINT'), 50);
+      : setInterval(() => {
+          if (workedMs(child.pid!) < interruptAfterMs) return;
+          clearInterval(timer);
+          child.kill('SIGINT');
+        }, 50);
   const [code] = (await once(child, 'close')) as [number | null];
   clearInterval(timer);
   return { code, stdout: stdout.join(''), stderr: stderr.join('') };
