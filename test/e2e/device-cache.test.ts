@@ -21,7 +21,7 @@ it(
   'answers every request right with more models than memory, also while workers are killed',
   { timeout: 240_000 },
   async () => {
-    const [lalbo3, lb, killed, emulated] = await cacheRuns({ models: 6, megabytes: 1 }, [
+    const [lalbo3, lb, killed, emulated] = await cacheRuns({ models: 6, megabytes: 4 }, [
       RUN,
       { ...RUN, policy: 'lb' },
       { ...RUN, kills: 2 },

@@ -305,7 +305,7 @@ describe('a model that is pulled', () => {
         ? serve(MODEL)(request, response, count)
         : void response.writeHead(200, { 'content-length': 99 }).write('x'),
     );
-    await failure(pull({ url: `${url}/other` }));
+    await failure(pull({ url: `${url}/other` }, { stallMs: 300 }));
     const [part] = held();
     expect(part).toMatch(/^\.pulling-/);
     utimesSync(join(store.folder, part!), 1, 1);
