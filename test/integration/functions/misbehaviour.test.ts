@@ -149,13 +149,14 @@ describe('a handler that', () => {
 
   it('blocks fails only the calls it had: one that comes after the time was up is served by the next process', async () => {
     const { call, process } = handlerProcess(define(`if (request.text() === 'ok') return 'fine'; for (;;);`), {
-      manifest: 'timeout: 2s\n',
-      answerPingMs: 2500,
+      // Enough for the next process to start, too.
+      manifest: 'timeout: 4s\n',
+      answerPingMs: 4300,
     });
     await process.start();
     const hanging = failure(call('hang'));
     // Late, so that its own time is not up before the process is ended.
-    await new Promise((resolve) => setTimeout(resolve, 1700));
+    await new Promise((resolve) => setTimeout(resolve, 3500));
     const beside = failure(call('ok'));
     expect((await hanging).code).toBe('TIMEOUT');
     // The process may still recover: it has not been silent for long enough.
@@ -166,8 +167,8 @@ describe('a handler that', () => {
 
   it('only stands still for a while keeps its process, and the call that waited for it is served', async () => {
     const { call, process } = handlerProcess(
-      define(`if (request.text() === 'ok') return 'fine'; const end = Date.now() + 900; while (Date.now() < end);`),
-      { manifest: 'timeout: 600ms\n', answerPingMs: 5000 },
+      define(`if (request.text() === 'ok') return 'fine'; const end = Date.now() + 1300; while (Date.now() < end);`),
+      { manifest: 'timeout: 1s\n', answerPingMs: 5000 },
     );
     await process.start();
     const { pid } = process;
