@@ -31,8 +31,9 @@ export interface CacheRun {
   readonly clients: number;
   readonly skew: number;
   readonly seed: number;
-  /** How many times a worker is killed, two seconds or more apart; requests go on until then. */
+  /** How many times a worker is killed, and how long before each; requests go on until then. */
   readonly kills: number;
+  readonly killEveryMs: number;
   /** Answers of emulated devices are zeros: only their shape is checked. */
   readonly check: 'values' | 'shape';
   /** Waited before memory is read at the end. */
@@ -163,7 +164,7 @@ async function drive(
   };
   const killer = async (): Promise<void> => {
     while (running && kills < options.kills) {
-      await pause(2000);
+      await pause(options.killEveryMs);
       const { devices } = await client.ps();
       const victim = devices.filter((device) => device.pid !== null && device.state === 'ready')[
         kills % devices.length

@@ -31,6 +31,7 @@ const results = await cacheRuns(
     seed: Number(values.seed),
     kills: Number(values.kills),
     check: values.devices.startsWith('emulated') ? ('shape' as const) : ('values' as const),
+    killEveryMs: 2000,
     settleMs: 6000,
   })),
 );

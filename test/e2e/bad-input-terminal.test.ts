@@ -7,7 +7,6 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { buildNetwork } from '../../src/onnx/networks.ts';
 import { ended, Sandbox, type Ended } from '../helpers/cli.ts';
@@ -56,6 +55,11 @@ describe('with a daemon', () => {
   beforeAll(async () => {
     await main.run(['up', '--port', '0']);
     await main.run(['deploy', 'tiny.onnx']);
+    mkdirSync(join(main.folder, 'chatty'));
+    writeFileSync(join(main.folder, 'chatty', 'function.yaml'), 'name: chatty\nhandler: handler.js\n');
+    writeFileSync(join(main.folder, 'chatty', 'handler.js'), "export default () => console.log('a word');\n");
+    await main.run(['deploy', 'chatty']);
+    await main.run(['invoke', 'chatty', '-d', '']);
   });
 
   it('things are well at first', async () => {
@@ -109,16 +113,16 @@ describe('with a daemon', () => {
     child.kill(signal);
     expect((await end).code).toBe(exit);
     await expect.poll(() => readdirSync(join(main.home, 'uploads')), { timeout: 20_000 }).toEqual([]);
-    expect(await main.json<{ name: string }[]>('ls')).toMatchObject([{ name: 'tiny' }]);
+    expect(await main.json<{ name: string }[]>('ls')).toMatchObject([{ name: 'chatty' }, { name: 'tiny' }]);
   });
 
   it.each([
     ['SIGINT', 130],
     ['SIGHUP', 'SIGHUP'],
   ] as const)('%s ends a log that is followed, and nothing else', async (signal, exit) => {
-    const child = main.start(['logs', 'tiny', '-f']);
+    const child = main.start(['logs', 'chatty', '-f']);
     const end = ended(child);
-    await sleep(2_000);
+    await once(child.stdout!, 'data');
     child.kill(signal);
     expect((await end).code).toBe(exit);
     expect(await main.run(['invoke', 'tiny', '-d', TENSORS])).toMatchObject({ code: 0 });

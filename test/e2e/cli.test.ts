@@ -9,14 +9,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { PsResponse, StatusResponse } from '../../src/api/schemas.ts';
 import { OnnxModel } from '../../src/onnx/write.ts';
-import { ended, Sandbox } from '../helpers/cli.ts';
+import { ended, FROM_SOURCE, Sandbox } from '../helpers/cli.ts';
 
 /** A busy machine takes its time to start processes. */
 const PATIENTLY = { timeout: 20_000 };
 
 const sandboxes: Sandbox[] = [];
-const sandbox = (environment?: Readonly<Record<string, string>>) => {
-  const made = new Sandbox(environment);
+const sandbox = (environment?: Readonly<Record<string, string>>, program?: string) => {
+  const made = new Sandbox(environment, program);
   sandboxes.push(made);
   return made;
 };
@@ -148,8 +148,8 @@ describe('one home', () => {
 });
 
 describe('two homes', () => {
-  it('have each their own daemon and functions', async () => {
-    const [one, two] = [sandbox(), sandbox()];
+  it('have each their own daemon and functions, whether built or from source', async () => {
+    const [one, two] = [sandbox({}, FROM_SOURCE), sandbox()];
     for (const each of [one, two]) await each.run(['up', '--port', '0']);
     expect(one.pid()).not.toBe(two.pid());
     await one.run(['deploy', writeModel(one), '--name', 'mine']);

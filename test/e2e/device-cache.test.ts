@@ -12,6 +12,7 @@ const RUN: CacheRun = {
   skew: 0.8,
   seed: 1,
   kills: 0,
+  killEveryMs: 700,
   check: 'values',
   settleMs: 0,
 };

@@ -9,7 +9,7 @@ import { tinyModel } from '../helpers/models.ts';
 
 const daemon = new TestDaemon('cpu:1@300MB');
 /** Far longer than the load of so small a model takes. */
-const PREPARES_MS = 1_000;
+const PREPARES_MS = 2_000;
 
 beforeAll(async () => {
   await daemon.start();

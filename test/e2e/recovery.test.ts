@@ -51,16 +51,16 @@ describe('after a restart', () => {
     // The list is written every five seconds; a kill may cost what came since.
     await sleep(6_000);
     await daemon.end('SIGKILL');
-    await expect.poll(() => children.filter(alive), { timeout: 5_000 }).toEqual([]);
-    // Room for two of the three.
-    const smaller = new TestDaemon(`cpu:1@${Math.ceil((bytes * 2.5) / 1e6)}MB`, daemon.folder);
+    await expect.poll(() => children.filter(alive)).toEqual([]);
+    // Room for two of the three, however differently they were measured.
+    const smaller = new TestDaemon(`cpu:1@${Math.ceil((bytes * 2.1) / 1e6)}MB`, daemon.folder);
     await smaller.start();
     onTestFinished(() => smaller.end());
     const resident = async (): Promise<string[]> =>
       (await smaller.client.ps()).devices.flatMap((device) =>
         device.resident.filter(({ state }) => state !== 'loading').map(({ model }) => model),
       );
-    await expect.poll(async () => (await resident()).toSorted(), { timeout: 20_000 }).toEqual(['often', 'sometimes']);
+    await expect.poll(async () => (await resident()).toSorted()).toEqual(['often', 'sometimes']);
     const answer = await smaller.send('POST', '/function/often', TENSORS);
     expect(answer.headers['x-gpufaas-cache']).toBe('hit');
   });
@@ -132,11 +132,11 @@ describe('with requests going on', () => {
       process.kill(victim, 'SIGSTOP');
       const sinceMs = performance.now();
       await expect.poll(async () => (await daemon.client.devices())[0]!.pid, { timeout: 30_000 }).not.toBe(victim);
-      expect(performance.now() - sinceMs).toBeLessThan(15_000);
+      expect(performance.now() - sinceMs).toBeLessThan(25_000);
       const { failures } = await load.stop();
       expect(failures).toEqual([]);
       expect(alive(victim)).toBe(false);
-      await expect.poll(states, { timeout: 10_000 }).toEqual(['ready', 'ready']);
+      await expect.poll(states).toEqual(['ready', 'ready']);
     },
   );
 
@@ -149,6 +149,6 @@ describe('with requests going on', () => {
     await sleep(1_000);
     const { failures } = await load.stop();
     expect(failures).toEqual([]);
-    await expect.poll(states, { timeout: 10_000 }).toEqual(['ready', 'ready']);
+    await expect.poll(states).toEqual(['ready', 'ready']);
   });
 });

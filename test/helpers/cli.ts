@@ -1,4 +1,4 @@
-// Runs the command line from source as a user would: processes of its own, a home of its own.
+// Runs the command line as a user would: processes of its own, a home of its own.
 
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,8 +6,11 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { builtProgram } from './built.ts';
 
-const program = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
+const BUILT = builtProgram();
+/** The same command line from source. */
+export const FROM_SOURCE = fileURLToPath(new URL('../../bin/dev.js', import.meta.url));
 
 /** How a command ended. */
 export interface Ended {
@@ -22,15 +25,21 @@ export class Sandbox {
   readonly folder = mkdtempSync(join(tmpdir(), 'gpufaas-e2e-'));
   readonly home = join(this.folder, 'home');
   readonly environment: NodeJS.ProcessEnv;
+  readonly #program: string;
 
-  constructor(environment: Readonly<Record<string, string>> = {}) {
+  constructor(environment: Readonly<Record<string, string>> = {}, program = BUILT) {
+    this.#program = program;
     const { GPUFAAS_URL: _url, GPUFAAS_TOKEN: _token, npm_command: _npm, ...rest } = process.env;
     this.environment = { ...rest, GPUFAAS_HOME: this.home, GPUFAAS_DEVICES: 'cpu@1GB', ...environment };
   }
 
   /** Starts a command and leaves it running. */
   start(args: readonly string[], cwd = this.folder): ChildProcess {
-    return spawn(process.execPath, [program, ...args], { cwd, env: this.environment, stdio: ['pipe', 'pipe', 'pipe'] });
+    return spawn(process.execPath, [this.#program, ...args], {
+      cwd,
+      env: this.environment,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
   }
 
   /** Runs a command to its end. */

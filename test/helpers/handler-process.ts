@@ -88,9 +88,9 @@ export async function readAll(body: HandlerResponse['body']): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** Waits until something is so; fails after ten seconds. */
+/** Waits until something is so; fails after twenty seconds. */
 export async function eventually(what: string, check: () => boolean): Promise<void> {
-  const endsAt = Date.now() + 10_000;
+  const endsAt = Date.now() + 20_000;
   while (!check()) {
     if (Date.now() > endsAt) throw new Error(`did not happen: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));

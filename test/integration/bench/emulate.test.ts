@@ -29,9 +29,10 @@ describe('An emulation', () => {
     expect(report.context).toMatchObject({ mode: 'emulate', settings: { speed: 10 } });
     expect(real).toMatchObject({ policy: 'lalb', workingSet: 3, requests: 20 });
     expect(real!.loads).toBeGreaterThanOrEqual(3);
-    // The machine that tests may be busy: time can only be lost. How near it comes is what docs/bench.md shows.
+    // The machine that tests may be busy: time can only be lost, and what is lost counts tenfold. This tells whether all went
+    // at the speed that was asked for; how near it comes is what docs/bench.md shows.
     expect(real!.meanMs).toBeGreaterThan(0.9 * simulated!.meanMs);
-    expect(real!.meanMs).toBeLessThan(2 * simulated!.meanMs);
+    expect(real!.meanMs).toBeLessThan(6 * simulated!.meanMs);
     expect(details[0]!.cdfMs).toHaveLength(110);
     expect(renderReport(report)).toContain('the real daemon at 10x speed');
     expect(steps.some((step) => step.includes('of 20 requests answered'))).toBe(true);

@@ -18,7 +18,7 @@ async function receiver(listener: RequestListener): Promise<string> {
 
 /** Sends one, and gives how it ended. */
 function send(url: string, limits: Partial<CallbackLimits> = {}): Promise<{ delivered: boolean; reason: string }> {
-  const callbacks = new Callbacks({ pauseMs: 1, timeoutMs: 200, tries: 3, ...limits });
+  const callbacks = new Callbacks({ pauseMs: 1, timeoutMs: 10_000, tries: 3, ...limits });
   onTestFinished(() => callbacks.close());
   return new Promise((resolve) =>
     callbacks.add({
@@ -41,9 +41,11 @@ test('one that is taken is sent once, as it is', async () => {
   expect(seen).toEqual(['a body']);
 });
 
+const silence = (): void => undefined;
+
 test.each<[string, RequestListener, number, RegExp]>([
   ['answers 500', (_, response) => void response.writeHead(500).end(), 3, /answered 500/],
-  ['says nothing', () => undefined, 3, /abort|time/i],
+  ['says nothing', silence, 3, /abort|time/i],
   ['cuts the connection', (request) => void request.socket.destroy(), 3, /hang up|ECONNRESET/],
   ['talks something else', (request) => void request.socket.end('SSH-2.0\r\n'), 3, /Parse|Expected|HPE/i],
   ['refuses', (_, response) => void response.writeHead(403).end(), 1, /answered 403/],
@@ -54,7 +56,7 @@ test.each<[string, RequestListener, number, RegExp]>([
     asked++;
     listener(request, response);
   });
-  const { delivered, reason } = await send(url);
+  const { delivered, reason } = await send(url, listener === silence ? { timeoutMs: 500 } : {});
   expect({ delivered, asked }).toEqual({ delivered: false, asked: tries });
   expect(reason).toMatch(words);
 });
@@ -106,15 +108,15 @@ test("while one waits for its next try its place is another one's", async () => 
 
 test('after its owner has closed it nothing is sent and nothing is said', async () => {
   let asked = 0;
+  const callbacks = new Callbacks({ pauseMs: 50, tries: 100 });
   const url = await receiver((_, response) => {
     asked++;
+    callbacks.close();
     response.writeHead(500).end();
   });
-  const callbacks = new Callbacks({ pauseMs: 50, tries: 100 });
   let ended = 0;
   callbacks.add({ url, message: async () => ({ headers: {}, body: Buffer.alloc(0) }), onEnd: () => ended++ });
   await expect.poll(() => asked).toBe(1);
-  callbacks.close();
   await new Promise((resolve) => setTimeout(resolve, 150));
   expect({ asked, ended }).toEqual({ asked: 1, ended: 0 });
 });

@@ -69,19 +69,18 @@ describe('the host cache of an emulated device that copies', () => {
       hostCacheBytes: 250e6,
     }));
     for (const name of ['a', 'b', 'c']) await deploy(name);
-    // The device holds one model: each call of another evicts it.
-    expect(await call('a')).toBeGreaterThan(990);
+    // The device holds one model: each call of another evicts it. What a wait oversleeps comes off the next one.
+    expect(await call('a')).toBeGreaterThan(500);
     await expect.poll(hostCache).toMatchObject({ models: 1, bytes: 100e6, hits: 0, misses: 1 });
-    expect(await call('b')).toBeGreaterThan(990);
+    expect(await call('b')).toBeGreaterThan(500);
     await expect.poll(hostCache).toMatchObject({ models: 2 });
     const reload = await call('a');
-    expect(reload).toBeGreaterThan(35);
-    expect(reload).toBeLessThan(600);
+    expect(reload).toBeLessThan(500);
     expect(await hostCache()).toEqual({ bytes: 200e6, budgetBytes: 250e6, models: 2, hits: 1, misses: 2 });
     const { hostCache: shown } = (await client.function('a')).modelDetails[0]!;
     expect(shown).toMatchObject({ cached: true });
     expect(shown!.hostLoadMs).toBeLessThan(shown!.diskLoadMs! / 2);
-    expect(await call('c')).toBeGreaterThan(990);
+    expect(await call('c')).toBeGreaterThan(500);
     await expect.poll(async () => (await client.function('c')).modelDetails[0]!.hostCache!.cached).toBe(true);
     // "a" was used twice: "b" had to go.
     expect((await client.function('b')).modelDetails[0]!.hostCache!.cached).toBe(false);

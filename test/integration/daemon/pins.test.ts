@@ -10,7 +10,7 @@ import { startDaemon } from '../../../src/daemon/daemon.ts';
 import { resolveHome } from '../../../src/home.ts';
 import { buildNetwork } from '../../../src/onnx/networks.ts';
 
-/** A daemon with functions of one model each, none of which fits twice into 40 MB. */
+/** A daemon with functions of one model each: each takes well over half of 40 MB. */
 async function setUp(devices: string, names: readonly string[]) {
   const folder = mkdtempSync(join(tmpdir(), 'gpufaas-pins-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -21,7 +21,7 @@ async function setUp(devices: string, names: readonly string[]) {
   const client = new GpufaasClient({ url: daemon.url, token });
   for (const [index, name] of names.entries()) {
     const path = join(folder, `${name}.onnx`);
-    writeFileSync(path, buildNetwork({ kind: 'mlp', megabytes: 2, seed: index + 1 }).encode());
+    writeFileSync(path, buildNetwork({ kind: 'mlp', megabytes: 12, seed: index + 1 }).encode());
     await deployModel(daemon.url, home, path, name);
   }
   const pinned = async (): Promise<string[]> =>

@@ -118,11 +118,11 @@ describe('a handler that', () => {
       define(
         `if (request.text() === 'ok') return 'fine'; signal.addEventListener('abort', () => console.log('told')); await new Promise((r) => setTimeout(r, 60_000));`,
       ),
-      { manifest: 'timeout: 300ms\n' },
+      { manifest: 'timeout: 900ms\n' },
     );
     await process.start();
     const error = await failure(call('slow'));
-    expect(error).toMatchObject({ code: 'TIMEOUT', message: 'The handler took longer than 300 ms.' });
+    expect(error).toMatchObject({ code: 'TIMEOUT', message: 'The handler took longer than 900 ms.' });
     const { pid } = process;
     expect((await call('ok')).body.toString()).toBe('fine');
     await eventually('the signal fired', () => lines.some((line) => line.text === 'told'));
@@ -131,7 +131,7 @@ describe('a handler that', () => {
 
   it('blocks is ended when its time is up, and the next call is served', async () => {
     const { call, process, lines } = handlerProcess(define(`if (request.text() === 'ok') return 'fine'; for (;;);`), {
-      manifest: 'timeout: 400ms\n',
+      manifest: 'timeout: 900ms\n',
       answerPingMs: 200,
     });
     await process.start();
@@ -149,12 +149,14 @@ describe('a handler that', () => {
 
   it('blocks fails only the calls it had: one that comes after the time was up is served by the next process', async () => {
     const { call, process } = handlerProcess(define(`if (request.text() === 'ok') return 'fine'; for (;;);`), {
-      manifest: 'timeout: 2s\n',
-      answerPingMs: 2500,
+      // Enough for the next process to start, too.
+      manifest: 'timeout: 4s\n',
+      answerPingMs: 4300,
     });
     await process.start();
     const hanging = failure(call('hang'));
-    await new Promise((resolve) => setTimeout(resolve, 1000));
+    // Late, so that its own time is not up before the process is ended.
+    await new Promise((resolve) => setTimeout(resolve, 3500));
     const beside = failure(call('ok'));
     expect((await hanging).code).toBe('TIMEOUT');
     // The process may still recover: it has not been silent for long enough.
@@ -165,8 +167,8 @@ describe('a handler that', () => {
 
   it('only stands still for a while keeps its process, and the call that waited for it is served', async () => {
     const { call, process } = handlerProcess(
-      define(`if (request.text() === 'ok') return 'fine'; const end = Date.now() + 900; while (Date.now() < end);`),
-      { manifest: 'timeout: 600ms\n', answerPingMs: 5000 },
+      define(`if (request.text() === 'ok') return 'fine'; const end = Date.now() + 1300; while (Date.now() < end);`),
+      { manifest: 'timeout: 1s\n', answerPingMs: 5000 },
     );
     await process.start();
     const { pid } = process;
@@ -267,13 +269,16 @@ describe('a handler that', () => {
   it('never ends the calls that were cancelled is replaced in the end', async () => {
     const { call, notices } = handlerProcess(
       define(
-        `if (request.text() === 'ok') return String(process.pid); await new Promise(() => setInterval(() => 0, 1000));`,
+        `if (request.text() === 'ok') return String(process.pid);
+         if (request.text() === 'begun') return String((globalThis as any).begun);
+         (globalThis as any).begun = ((globalThis as any).begun ?? 0) + 1;
+         await new Promise(() => setInterval(() => 0, 1000));`,
       ),
     );
     const first = (await call('ok')).body.toString();
     const cancel = new AbortController();
     const calls = Array.from({ length: 200 }, () => failure(call('for ever', { signal: cancel.signal })));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await expect.poll(async () => (await call('begun')).body.toString()).toBe('200');
     cancel.abort(new GpufaasError('CANCELLED', 'Gone.', { suggestions: ['-'] }));
     await Promise.all(calls);
     await new Promise((resolve) => setTimeout(resolve, 200));

