@@ -381,7 +381,8 @@ describe('a handler that', () => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     await call();
     await eventually('it is said', () => lines.some((line) => /lines were left out/.test(line.text)));
-    expect(lines.length).toBeLessThan(4000);
+    // Of the 40,000: so many a second, and a busy machine takes some seconds.
+    expect(lines.length).toBeLessThan(20_000);
     expect(Math.max(...lines.map((line) => line.text.length))).toBeLessThanOrEqual(8192);
     expect(lines.some((line) => /\p{Cc}/u.test(line.text))).toBe(false);
   });
