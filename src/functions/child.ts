@@ -58,6 +58,7 @@ export class HandlerChild {
   /** While a call has run out of time and the process may be blocked. */
   #suspicion: PromiseWithResolvers<void> | null = null;
   #outOfHeap = false;
+  #hasLoaded = false;
   #isGone = false;
 
   constructor(options: HandlerChildOptions) {
@@ -228,6 +229,7 @@ export class HandlerChild {
     switch (message.type) {
       case 'loaded':
         this.#cancelLoadTimer();
+        this.#hasLoaded = true;
         this.#load.resolve();
         break;
       case 'load-failed':
@@ -279,8 +281,18 @@ export class HandlerChild {
 
   #explain(code: number | null, signal: NodeJS.Signals | null): GpufaasError {
     if (this.#outOfHeap) return outOfMemory(this.#options.limits.memoryBytes);
-    if (signal !== null) return died(`it was ended by ${signal}`);
-    return died(code === 0 ? 'it ended by itself (process.exit?)' : `it ended with exit code ${code}`);
+    const how =
+      signal !== null
+        ? `was ended by ${signal}`
+        : code === 0
+          ? 'ended by itself (process.exit?)'
+          : `ended with exit code ${code}`;
+    if (this.#hasLoaded) return died(`it ${how}`);
+    return new GpufaasError(
+      'HANDLER_DIED',
+      `${this.#options.version.manifest.handler} can not be loaded: its process ${how}.`,
+      { suggestions: ['The module ends the process while it is loaded; `gpufaas logs` shows what it printed last.'] },
+    );
   }
 
   #finish(reason: GpufaasError): void {
