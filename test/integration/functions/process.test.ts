@@ -232,6 +232,21 @@ describe('a handler in its process', () => {
     expect(lines[0]).toMatchObject({ function: 'probe', version: 1 });
   });
 
+  it('has what its signal sets off tied to the call, too', async () => {
+    const { process, call, lines } = handlerProcess(
+      define(
+        `signal.addEventListener('abort', () => { console.log('console'); log.info('log'); }); await new Promise((r) => setTimeout(r, 60_000));`,
+      ),
+      { manifest: 'timeout: 300ms\n' },
+    );
+    await process.start();
+    await Promise.allSettled([call('a'), call('b')]);
+    await eventually('both were told', () => lines.length === 4);
+    for (const callId of ['call-1', 'call-2']) {
+      expect(lines.filter((line) => line.callId === callId).map((line) => line.text)).toEqual(['console', 'log']);
+    }
+  });
+
   it('answers a warm call in under a millisecond', async () => {
     const { call, process } = handlerProcess(define(`return request.text();`));
     await process.start();
