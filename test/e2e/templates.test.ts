@@ -40,10 +40,11 @@ describe.each(listTemplates().map(({ name }) => name))('the template %s, with no
 
   it.skipIf(!isBuilt)('has types wherever an editor looks', { timeout: 120_000 }, async () => {
     const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
-    const { stdout } = await promisify(execFile)(process.execPath, [tsc, '--noEmit'], { cwd: inside() }).catch(
-      (error: { stdout: string }) => ({ stdout: error.stdout || String(error) }),
+    const found = await promisify(execFile)(process.execPath, [tsc, '--noEmit'], { cwd: inside() }).catch(
+      (error: { stdout: string }) => error,
     );
-    expect(stdout).toBe('');
+    expect(found).not.toBeInstanceOf(Error);
+    expect(found.stdout).toBe('');
   });
 
   it('passes its own tests as it is', { timeout: 120_000 }, async () => {
