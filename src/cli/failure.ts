@@ -70,6 +70,13 @@ function fromParser(error: ParserError, command: string): GpufaasError {
       return usage(`${names.join(' and ')} ${names.length === 1 ? 'is' : 'are'} missing.`);
     }
     case 'UnexpectedArgsError':
+      // What is too much there is the secret itself: not to be said again.
+      if (command === 'secret set') {
+        return usage(
+          'The value of a secret is no argument: it would stay in the history of the shell.',
+          '`gpufaas secret set NAME` asks for it, or reads it from the standard input or from --file.',
+        );
+      }
       return usage(`Nothing more was expected after the command, but there is ${quote(error.args as string[])}.`);
     case 'NonExistentFlagsError': {
       const known = Object.keys(error.parse?.input?.flags ?? {}).map((flag) => `--${flag}`);

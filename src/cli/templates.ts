@@ -1,7 +1,8 @@
 // The templates of the package, and how one becomes a function of the user's own.
 
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join, relative, sep } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, join, relative, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GpufaasError } from '../errors.ts';
 import { nearest } from '../nearest.ts';
@@ -82,14 +83,29 @@ function renameInReadme(path: string, template: string, name: string): void {
   writeFileSync(path, readFileSync(path, 'utf8').replace(named, `$1${name}`));
 }
 
+/** Packages that a function's code and tests take from ours: what `node:` modules and `sharp` are is told by their types. */
+const LENT = ['@types/node', 'sharp'];
+
 /**
  * Lets editors and the function's own tests find `gpufaas` in the folder, with no network: a link to the package that is
- * running. False where the file system has no links.
+ * running, and to what it lends. False where the file system has no links.
  */
 export function linkPackage(folder: string): boolean {
+  const modules = join(folder, 'node_modules');
+  const link = (name: string, target: string): void => {
+    mkdirSync(dirname(join(modules, name)), { recursive: true });
+    symlinkSync(target, join(modules, name), 'junction');
+  };
+  const places = createRequire(join(packageRoot(), 'package.json'));
   try {
-    mkdirSync(join(folder, 'node_modules'), { recursive: true });
-    symlinkSync(packageRoot(), join(folder, 'node_modules', 'gpufaas'), 'junction');
+    link('gpufaas', packageRoot());
+    for (const name of LENT) {
+      const found = places.resolve
+        .paths(name)
+        ?.map((place) => join(place, name))
+        .find((path) => existsSync(path));
+      if (found !== undefined) link(name, found);
+    }
     return true;
   } catch {
     return false;

@@ -53,8 +53,10 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
     if (!socket.connecting) clearTimeout(connectTimer);
     socket.once('connect', () => clearTimeout(connectTimer));
   });
+  let answer: IncomingMessage | undefined;
   outgoing.on('response', (body) => {
     settled();
+    answer = body;
     const idleMs = request.idleTimeoutMs;
     if (idleMs > 0) body.setTimeout(idleMs, () => body.destroy(late(request.url, 'sent nothing more', idleMs)));
     resolve({ status: body.statusCode ?? 0, headers: body.headers, body });
@@ -67,7 +69,8 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
     outgoing.end(request.body);
   } else {
     const source = request.body;
-    source.on('error', (error) => outgoing.destroy(error));
+    // Once the answer has begun, whoever reads it is the one to hear of this.
+    source.on('error', (error) => (answer ?? outgoing).destroy(error));
     // An early answer (too large, no right to) ends the reading of the source as well.
     outgoing.on('close', () => source.destroy());
     source.pipe(outgoing);

@@ -29,6 +29,7 @@ interface PackedFile {
   /** Relative to the folder, with forward slashes. */
   readonly path: string;
   readonly bytes: number;
+  readonly modifiedMs: number;
 }
 
 const MANIFEST = 'function.yaml';
@@ -74,10 +75,11 @@ async function prepareModel(path: string, name: string | undefined): Promise<Pac
   const { stringify } = await import('yaml');
   // The weights of a model that is itself a link (a download cache) may lie beside the link or beside the model.
   const roots = [await realpath(folder), dirname(await realpath(path))];
-  const files = [{ path: basename(path), bytes: (await stat(path)).size }];
+  const { size, mtimeMs } = await stat(path);
+  const files = [{ path: basename(path), bytes: size, modifiedMs: mtimeMs }];
   for (const external of inspectOnnx(path).externalFiles) {
     const file = externalPath(folder, external.location);
-    files.push({ path: toSlashes(relative(folder, file)), bytes: await sizeWithin(file, roots, external.location) });
+    files.push({ path: toSlashes(relative(folder, file)), ...(await fileWithin(file, roots, external.location)) });
   }
   const manifest = stringify({
     name: functionName,
@@ -106,7 +108,7 @@ async function listFolder(folder: string): Promise<PackedFile[]> {
       if (path === MANIFEST || ignores(isFolder ? `${path}/` : path)) continue;
       if (isFolder) pending.push(path);
       else if (entry.isFile() || entry.isSymbolicLink()) {
-        files.push({ path, bytes: await sizeWithin(join(folder, path), [root], path) });
+        files.push({ path, ...(await fileWithin(join(folder, path), [root], path)) });
       }
       if (files.length + pending.length > MAX_FILES) throw tooManyFiles(folder);
     }
@@ -114,8 +116,8 @@ async function listFolder(folder: string): Promise<PackedFile[]> {
   return files;
 }
 
-/** The size of a file that has to lie inside one of the folders once all links are followed. */
-async function sizeWithin(path: string, roots: readonly string[], shown: string): Promise<number> {
+/** A file that has to lie inside one of the folders once all links are followed. */
+async function fileWithin(path: string, roots: readonly string[], shown: string): Promise<Omit<PackedFile, 'path'>> {
   let target: string;
   try {
     target = await realpath(path);
@@ -131,13 +133,16 @@ async function sizeWithin(path: string, roots: readonly string[], shown: string)
     });
   }
   const found = await stat(target);
-  if (found.isFile()) return found.size;
+  if (found.isFile()) return { bytes: found.size, modifiedMs: found.mtimeMs };
   throw new GpufaasError('BAD_PACKAGE', `${shown} is a link to something that is not a file.`, {
     suggestions: ['Copy what it points to into the folder, or name it in .gpufaasignore.'],
   });
 }
 
-/** The package as a tar stream; what it reads of the files is what is in them now. */
+/**
+ * The package as a tar stream. A file that is written to before all of it is read makes it fail with BAD_PACKAGE: half of
+ * one model and half of another are none.
+ */
 export async function packageStream(packed: Package, onBytes?: (sent: number) => void): Promise<Readable> {
   const { Header, Pack, ReadEntry } = await import('tar');
   // Links were checked to stay inside: what they point to is sent in their place.
@@ -150,16 +155,43 @@ export async function packageStream(packed: Package, onBytes?: (sent: number) =>
   entry.end(manifest);
   for (const file of packed.files) pack.add(file.path);
   pack.end();
-  return Readable.from(count(pack, onBytes), { objectMode: false });
+  return Readable.from(guard(pack, packed, onBytes), { objectMode: false });
 }
 
-async function* count(source: AsyncIterable<Buffer>, onBytes?: (sent: number) => void): AsyncGenerator<Buffer> {
+/** The chunks of an archive, counted; the last one, without which it is not whole, only if all files are as they were. */
+async function* guard(
+  archive: AsyncIterable<Buffer>,
+  packed: Package,
+  onBytes: (sent: number) => void = () => undefined,
+): AsyncGenerator<Buffer> {
   let sent = 0;
-  for await (const chunk of source) {
-    yield chunk;
-    sent += chunk.length;
-    onBytes?.(sent);
+  let held: Buffer | undefined;
+  try {
+    for await (const chunk of archive) {
+      if (held !== undefined) yield held;
+      held = chunk;
+      sent += chunk.length;
+      onBytes(sent);
+    }
+  } catch (error) {
+    throw (await firstChanged(packed, error)) ?? error;
   }
+  const changed = await firstChanged(packed);
+  if (changed !== undefined) throw changed;
+  if (held !== undefined) yield held;
+}
+
+/** What to say of the first file that is no longer what it was when the package was prepared. */
+async function firstChanged({ folder, files }: Package, cause?: unknown): Promise<GpufaasError | undefined> {
+  for (const { path, bytes, modifiedMs } of files) {
+    const now = await stat(join(folder, path)).catch(() => null);
+    if (now?.size === bytes && now.mtimeMs === modifiedMs) continue;
+    return new GpufaasError('BAD_PACKAGE', `${path} ${now ? 'was changed' : 'went away'} while it was being sent.`, {
+      cause,
+      suggestions: ['Deploy again when the program that writes it is done.'],
+    });
+  }
+  return undefined;
 }
 
 /** The sample that the manifest names, as an absolute path; null if it names none that is packed. */

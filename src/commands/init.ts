@@ -46,7 +46,7 @@ export default class Init extends BaseCommand {
     this.print(`Made ${name} from the template ${template.name}: ${files.length} files in ${folder}`);
     if (!linkPackage(folder))
       this.note(
-        `No link to gpufaas could be made. For its tests and your editor: npm install --no-save "${packageRoot()}"`,
+        `No link to gpufaas could be made. For its tests and your editor: npm install --no-save "${packageRoot()}" sharp @types/node`,
       );
     const sample = sampleIn(folder);
     this.note(

@@ -30,6 +30,8 @@ export default class Serve extends BaseCommand {
   async run(): Promise<unknown> {
     const { flags } = await this.parse(Serve);
     process.off('SIGINT', this.interrupt);
+    // A home that somebody else made may be open to all; what it holds of functions and calls is for its owner alone.
+    process.umask(0o077);
     // Before anything that loads ONNX Runtime is started: it would send usage data otherwise.
     process.env['ORT_DISABLE_TELEMETRY'] = '1';
     const drainMs = parseDuration(flags.drain);

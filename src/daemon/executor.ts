@@ -165,7 +165,10 @@ export class Executor {
     slot.loads.delete(model);
     this.#emit({ type: 'evict', device, model, reason, ageMs: now - lastUsedAtMs });
     // A failed eviction means a dead worker: onLost says so, and the memory went with it.
-    const eviction = slot.runner.evict(model).catch(() => undefined);
+    const eviction = slot.runner.evict(model).then(
+      () => this.measure(slot),
+      () => undefined,
+    );
     this.#evictions.set(eviction, device);
     void eviction.then(() => this.#evictions.delete(eviction));
   }
@@ -301,6 +304,8 @@ export class Executor {
         // A batch that was run in pieces says nothing about its size.
         const whole =
           result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
+        // A mapped model takes its memory in its first run, not in its load.
+        if (load !== undefined && load.unpaidMs !== null) void this.measure(slot);
         this.#observe(action.model, load, rows, whole ? result.runMs : null);
         for (const [index, pending] of members.entries()) {
           const answer = results[index]!;

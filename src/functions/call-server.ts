@@ -32,6 +32,7 @@ export interface CallServerOptions {
 }
 
 interface Call {
+  readonly id: string;
   readonly abort: AbortController;
   /** Bytes of its streamed body that may still be sent. */
   credit: number;
@@ -63,8 +64,7 @@ export class CallServer {
         void this.#serve(message, parts[0] ?? new Uint8Array(0));
         break;
       case 'cancel':
-        this.#calls.get(message.call)?.abort.abort(new DOMException(message.message, 'AbortError'));
-        this.#calls.get(message.call)?.proceed?.();
+        this.#cancel(message.call, message.message);
         break;
       case 'credit':
         this.#grant(message.call, message.bytes);
@@ -87,7 +87,7 @@ export class CallServer {
   async #serve(message: Extract<ToChild, { type: 'call' }>, body: Uint8Array): Promise<void> {
     const { handler, folder, capture, send } = this.#options;
     const { call: number, callId } = message;
-    const call: Call = { abort: new AbortController(), credit: STREAM_WINDOW_BYTES, proceed: null };
+    const call: Call = { id: callId, abort: new AbortController(), credit: STREAM_WINDOW_BYTES, proceed: null };
     this.#calls.set(number, call);
     try {
       await capture.within(callId, async () => {
@@ -102,12 +102,20 @@ export class CallServer {
     } catch (thrown) {
       const error = handlerError(thrown, folder);
       if (!call.abort.signal.aborted && error.code === 'HANDLER_ERROR') {
-        capture.within(callId, () => capture.log.error(readableStack(thrown, folder)));
+        capture.logOf(callId).error(readableStack(thrown, folder));
       }
       send({ type: 'failed', call: number, error: toWireError(error) });
     } finally {
       this.#calls.delete(number);
     }
+  }
+
+  /** What listens to the signal belongs to the call, and so does what it prints. */
+  #cancel(number: number, reason: string): void {
+    const call = this.#calls.get(number);
+    if (!call) return;
+    this.#options.capture.within(call.id, () => call.abort.abort(new DOMException(reason, 'AbortError')));
+    call.proceed?.();
   }
 
   #context(number: number, call: Call): HandlerContext {
@@ -119,7 +127,12 @@ export class CallServer {
         run: (inputs, options) => this.#run(number, call, name, inputs, options?.signal) as ReturnType<Model['run']>,
       },
     ]);
-    return { models: withHint(Object.fromEntries(entries)), environment, log: capture.log, signal: call.abort.signal };
+    return {
+      models: withHint(Object.fromEntries(entries)),
+      environment,
+      log: capture.logOf(call.id),
+      signal: call.abort.signal,
+    };
   }
 
   async #run(

@@ -25,13 +25,14 @@ export class Capture {
     return this.#calls.run(callId, run);
   }
 
-  /** The `log` of the context. */
-  readonly log: FunctionLog = {
-    debug: (message, fields) => this.#line('debug', message, fields),
-    info: (message, fields) => this.#line('info', message, fields),
-    warn: (message, fields) => this.#line('warn', message, fields),
-    error: (message, fields) => this.#line('error', message, fields),
-  };
+  /** The `log` of a call (default: the one that the code belongs to): its lines carry its id wherever they come from. */
+  logOf(callId = this.#calls.getStore() ?? null): FunctionLog {
+    const at =
+      (level: Level): FunctionLog['info'] =>
+      (message, fields) =>
+        this.#line(callId, level, message, fields);
+    return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+  }
 
   /** Puts itself in the place of console and of the standard streams. */
   install(): void {
@@ -58,13 +59,14 @@ export class Capture {
     }
   }
 
-  #line(level: Level, message: string, fields?: Readonly<Record<string, unknown>>): void {
-    this.#emit('log', level, fields === undefined ? format(message) : `${format(message)} ${safeJson(fields)}`);
+  #line(callId: string | null, level: Level, message: string, fields?: Readonly<Record<string, unknown>>): void {
+    const text = fields === undefined ? format(message) : `${format(message)} ${safeJson(fields)}`;
+    this.#emit('log', level, text, callId);
   }
 
-  #emit(stream: LogMessage['stream'], level: Level, text: string): void {
+  #emit(stream: LogMessage['stream'], level: Level, text: string, callId = this.#calls.getStore() ?? null): void {
     const cut = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
-    this.#send({ type: 'log', callId: this.#calls.getStore() ?? null, stream, level, text: cut });
+    this.#send({ type: 'log', callId, stream, level, text: cut });
   }
 }
 

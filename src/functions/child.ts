@@ -10,10 +10,11 @@ import { GpufaasError } from '../errors.ts';
 import { formatDuration, formatSize } from '../units.ts';
 import { CHANNEL_FD, openChannel, type Channel } from '../workers/transport.ts';
 import { HandlerCall } from './call.ts';
+import { secretMask } from './mask.ts';
 import { LineSplitter } from './output.ts';
 import { killHandler, spawnHandler, type ProcessLimits } from './spawn.ts';
 import type { FunctionVersion, HandlerRequest, LogLine, RunModel } from './types.ts';
-import { fromWireError, readFromChild, type FromChild, type ToChild } from './wire.ts';
+import { fromWireError, readFromChild, type FromChild, type ToChild, type WireError } from './wire.ts';
 
 /** What a child may use and how long it may take. Times in milliseconds. */
 export interface ChildLimits extends ProcessLimits {
@@ -49,6 +50,7 @@ export class HandlerChild {
   readonly #load = Promise.withResolvers<void>();
   readonly #gone = Promise.withResolvers<void>();
   readonly #cancelLoadTimer: () => void;
+  readonly #mask: (text: string) => string;
   #lastCall = 0;
   #unansweredSinceMs: number | null = null;
   #watching: (() => void) | null = null;
@@ -58,12 +60,14 @@ export class HandlerChild {
   /** While a call has run out of time and the process may be blocked. */
   #suspicion: PromiseWithResolvers<void> | null = null;
   #outOfHeap = false;
+  #hasLoaded = false;
   #isGone = false;
 
   constructor(options: HandlerChildOptions) {
     this.#options = options;
     const { version, secrets, limits, clock } = options;
     const { manifest } = version;
+    this.#mask = secretMask(Object.values(secrets));
     const folder = realFolder(version);
     this.loaded = this.#load.promise;
     // Whoever waits for `loaded` hears of it; a process nobody waits for may fail in silence.
@@ -224,24 +228,31 @@ export class HandlerChild {
     await this.#gone.promise;
   }
 
+  #masked({ message, suggestions, ...rest }: WireError): WireError {
+    return { ...rest, message: this.#mask(message), suggestions: suggestions.map((text) => this.#mask(text)) };
+  }
+
   #receive(message: FromChild, parts: Uint8Array[]): void {
     switch (message.type) {
       case 'loaded':
         this.#cancelLoadTimer();
+        this.#hasLoaded = true;
         this.#load.resolve();
         break;
       case 'load-failed':
-        this.kill(fromWireError(message.error));
+        this.kill(fromWireError(this.#masked(message.error)));
         break;
       case 'pong':
         this.#unansweredSinceMs = null;
         this.#trust();
         break;
       case 'log':
-        this.#options.onPrint(message.callId, message.stream, message.level, message.text);
+        this.#options.onPrint(message.callId, message.stream, message.level, this.#mask(message.text));
         break;
       default:
-        this.#calls.get(message.call)?.receive(message, parts);
+        this.#calls
+          .get(message.call)
+          ?.receive(message.type === 'failed' ? { ...message, error: this.#masked(message.error) } : message, parts);
         if (message.type === 'answer' ? !message.streamed : message.type === 'end' || message.type === 'failed') {
           this.#abandoned.delete(message.call);
         }
@@ -252,7 +263,7 @@ export class HandlerChild {
     const lines = new LineSplitter((line) => {
       // V8's own words before it aborts; nothing else tells this end from others.
       if (name === 'stderr' && line.includes('JavaScript heap out of memory')) this.#outOfHeap = true;
-      this.#options.onPrint(null, name, level, line);
+      this.#options.onPrint(null, name, level, this.#mask(line));
     });
     this.#process[name]?.on('data', (chunk: Uint8Array) => lines.push(chunk));
     this.#process[name]?.on('end', () => lines.end());
@@ -279,8 +290,18 @@ export class HandlerChild {
 
   #explain(code: number | null, signal: NodeJS.Signals | null): GpufaasError {
     if (this.#outOfHeap) return outOfMemory(this.#options.limits.memoryBytes);
-    if (signal !== null) return died(`it was ended by ${signal}`);
-    return died(code === 0 ? 'it ended by itself (process.exit?)' : `it ended with exit code ${code}`);
+    const how =
+      signal !== null
+        ? `was ended by ${signal}`
+        : code === 0
+          ? 'ended by itself (process.exit?)'
+          : `ended with exit code ${code}`;
+    if (this.#hasLoaded) return died(`it ${how}`);
+    return new GpufaasError(
+      'HANDLER_DIED',
+      `${this.#options.version.manifest.handler} can not be loaded: its process ${how}.`,
+      { suggestions: ['The module ends the process while it is loaded; `gpufaas logs` shows what it printed last.'] },
+    );
   }
 
   #finish(reason: GpufaasError): void {

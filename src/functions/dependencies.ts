@@ -2,9 +2,9 @@
 // install scripts, bounded in time. A failure says which package, in npm's own words.
 
 import { spawn } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, realpathSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import { GpufaasError } from '../errors.ts';
 import { formatDuration } from '../units.ts';
 import { LineSplitter, safeLines } from './output.ts';
@@ -19,6 +19,10 @@ export interface InstallOptions {
 
 const DEFAULT_TIMEOUT_MS = 5 * 60_000;
 const KEPT_LINES = 40;
+const PING = 'Check that the registry can be reached from this machine: npm ping';
+const SEE_ALL = 'Run `npm install --omit=dev --ignore-scripts` in the function folder to see all of it.';
+/** What npm names when it could not reach the registry. */
+const UNREACHABLE = /\b(ECONNREFUSED|ECONNRESET|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|ENETUNREACH|EHOSTUNREACH)\b/;
 
 /**
  * Installs into `folder`; false if there is nothing to install. Throws DEPLOY_FAILED, or what the signal was aborted with;
@@ -44,14 +48,30 @@ export async function installDependencies(
     '--no-fund',
     '--no-progress',
     '--loglevel=error',
+    // By itself npm is silent for over a minute before it says that a registry can't be reached.
+    '--fetch-retry-mintimeout=1000',
+    '--fetch-retry-maxtimeout=5000',
   ];
   try {
     await run(command!, args, folder, options.timeoutMs ?? DEFAULT_TIMEOUT_MS, signal);
+    for (const name of wanted) checkInside(folder, name);
     return true;
   } catch (error) {
     await rm(join(folder, 'node_modules'), { recursive: true, force: true });
     throw error;
   }
+}
+
+/** npm makes a link of a folder (`file:../x`), whether it is there or not; outside of the function's it would be of no use. */
+function checkInside(folder: string, name: string): void {
+  const place = join(folder, 'node_modules', name);
+  // An optional peer, say, that npm has left out.
+  if (!lstatSync(place, { throwIfNoEntry: false })?.isSymbolicLink()) return;
+  if (existsSync(place) && realpathSync(place).startsWith(realpathSync(folder) + sep)) return;
+  throw failed(
+    `"${name}" is a link out of the function folder, which is all that is deployed`,
+    `Pack it into the folder (\`npm pack\` there) and depend on the file: "${name}": "file:./${name.replace('/', '-').replace('@', '')}-1.0.0.tgz".`,
+  );
 }
 
 /** Names of the production dependencies. */
@@ -98,10 +118,7 @@ async function run(
   };
   let givenUp: unknown;
   const timer = setTimeout(() => {
-    givenUp = failed(
-      `npm did not finish within ${formatDuration(timeoutMs)}`,
-      'Check that the registry can be reached from this machine: npm ping',
-    );
+    givenUp = failed(`npm did not finish within ${formatDuration(timeoutMs)}`, PING);
     end();
   }, timeoutMs);
   const onAbort = (): void => {
@@ -127,13 +144,10 @@ async function run(
   child.once('close', (code) => {
     if (givenUp !== undefined) reject(givenUp);
     else if (code === 0) resolve();
-    else
-      reject(
-        failed(
-          npmReason(lines, folder) ?? `npm ended with code ${code}`,
-          'Run `npm install --omit=dev --ignore-scripts` in the function folder to see all of it.',
-        ),
-      );
+    else {
+      const reason = npmReason(lines, folder) ?? `npm ended with code ${code}`;
+      reject(failed(reason, UNREACHABLE.test(reason) ? PING : SEE_ALL));
+    }
   });
   try {
     await promise;

@@ -38,7 +38,12 @@ const capture = new Capture((message) => {
   // A handler that prints faster than the daemon reads loses lines, not memory.
   if (channel.pendingBytes > MAX_PENDING_LOG_BYTES) return void linesLost++;
   if (linesLost > 0) {
-    channel.send({ ...message, level: 'warn', text: `${linesLost} lines were lost: the handler prints too fast.` });
+    channel.send({
+      ...message,
+      callId: null,
+      level: 'warn',
+      text: `${linesLost} lines were lost: the handler prints too fast.`,
+    });
     linesLost = 0;
   }
   channel.send(message);
@@ -74,5 +79,5 @@ async function load(message: Extract<ToChild, { type: 'load' }>): Promise<void> 
 
 // An error that nobody awaited belongs to no call: it is logged, and the calls under way go on.
 process.on('unhandledRejection', (reason) => {
-  capture.log.error(`Unhandled rejection: ${readableStack(reason, process.cwd())}`);
+  capture.logOf().error(`Unhandled rejection: ${readableStack(reason, process.cwd())}`);
 });

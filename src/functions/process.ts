@@ -236,7 +236,7 @@ class SupervisedHandler implements FunctionProcess {
   #print(callId: string | null, stream: LogLine['stream'], level: LogLine['level'], text: string): void {
     for (const safe of safeLines(text)) {
       const admitted = this.#lineLimit.admit((count) =>
-        this.#log(callId, stream, 'warn', `${count} lines were left out: the handler prints too much.`),
+        this.#log(null, stream, 'warn', `${count} lines were left out: the handler prints too much.`),
       );
       if (admitted) this.#log(callId, stream, level, safe);
     }

@@ -20,6 +20,8 @@ export interface DownloadOptions {
   /** Sent with the first request, not with those it is redirected to. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly maxBytes?: number;
+  /** The address is one of the hub's: the advice names owner, repository and HF_TOKEN. */
+  readonly fromHub?: boolean;
 }
 
 /** A download under way. */
@@ -33,6 +35,8 @@ export interface DownloadTask {
   readonly signal: AbortSignal;
 }
 
+/** Ends the name of the file beside a part that tells which content it is of. */
+export const TAG = '.tag';
 const LONGEST_PAUSE_MS = 30_000;
 const MAX_REDIRECTS = 8;
 /** However much each try brings: a server that drips is not worth more connections. */
@@ -71,9 +75,10 @@ export async function download(task: DownloadTask, options: DownloadOptions = {}
     fruitless = (await sizeOf(partOf(task))) > before ? 0 : fruitless + 1;
     if (fruitless < tries) await pause(waitFor(last, fruitless, pauseMs), task.signal);
   }
+  const goesOn = (await sizeOf(partOf(task))) > 0 ? ': it goes on where it broke off' : '';
   throw new GpufaasError('FETCH_FAILED', `${task.url.host} could not be fetched from: ${reason(last)}.`, {
     cause: last,
-    suggestions: ['Check the network and the address, then try again: it goes on where it broke off.'],
+    suggestions: [`Check the network and the address, then try again${goesOn}.`],
   });
 }
 
@@ -97,7 +102,7 @@ async function attemptOnce(task: DownloadTask, options: DownloadOptions): Promis
       await rm(partOf(task), { force: true });
       throw new Error(`the server has another file now (${status})`);
     }
-    if (status < 200 || status > 299) throw refusal(status, headers['retry-after'], task.url);
+    if (status < 200 || status > 299) throw refusal(status, headers['retry-after'], task.url, options);
     const start = status === 206 ? from : 0;
     const length = Number(headers['content-length'] ?? Number.NaN);
     const total = Number.isSafeInteger(length) ? start + length : null;
@@ -167,18 +172,27 @@ function get(url: URL, headers: Readonly<Record<string, string>>, signal: AbortS
 }
 
 /** An answer that is no file: worth another try, or final. */
-function refusal(status: number, retryAfter: string | undefined, url: URL): Error {
+function refusal(
+  status: number,
+  retryAfter: string | undefined,
+  url: URL,
+  { fromHub = false }: DownloadOptions,
+): Error {
   if (status === 404 || status === 410) {
     return new Refused(
       new GpufaasError('MODEL_NOT_FOUND', `There is no file at ${url.origin}${url.pathname}.`, {
-        suggestions: ['Check owner, repository and path of the address.'],
+        suggestions: [fromHub ? 'Check owner, repository and path of the address.' : 'Check the address.'],
       }),
     );
   }
   if (status === 401 || status === 403) {
     return new Refused(
       new GpufaasError('FETCH_FAILED', `${url.host} refuses to give the file (${status}).`, {
-        suggestions: ['For a private or gated repository set HF_TOKEN in the environment of the daemon.'],
+        suggestions: [
+          fromHub
+            ? 'For a private or gated repository set HF_TOKEN in the environment of the daemon.'
+            : 'gpufaas has no credentials for it: fetch the file by yourself and deploy it with the function.',
+        ],
       }),
     );
   }
@@ -228,6 +242,7 @@ function waitFor(error: unknown, fruitless: number, pauseMs: number): number {
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
   await new Promise<void>((resolve, reject) => {
     const onAbort = (): void => {
       clearTimeout(timer);
@@ -258,7 +273,7 @@ const CODES: Readonly<Record<string, string>> = {
 };
 
 const partOf = ({ path }: DownloadTask): string => `${path}.part`;
-const tagOf = ({ path }: DownloadTask): string => `${path}.tag`;
+const tagOf = ({ path }: DownloadTask): string => `${path}${TAG}`;
 
 const sizeOf = (path: string): Promise<number> =>
   stat(path).then(

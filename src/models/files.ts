@@ -1,9 +1,9 @@
 // Files on their way into the model store: only ordinary ones, inside the function's folder, reached through no link;
 // hashed as they are taken, read-only from then on.
 
-import type { Hash } from 'node:crypto';
+import { randomUUID, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, link, lstat, open, realpath, stat, statfs } from 'node:fs/promises';
+import { chmod, link, lstat, open, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, relative, sep } from 'node:path';
 import { GpufaasError } from '../errors.ts';
 import { externalPath } from '../onnx/external.ts';
@@ -71,6 +71,19 @@ export async function takeFile(
   await chmod(to, 0o400);
   const { size, mtimeMs } = await stat(to);
   return { bytes: size, modifiedMs: mtimeMs };
+}
+
+/** Makes `copy` a hard link to `stored`, whose bytes it has; where the file system can't, it stays a copy. */
+export async function shareBytes(stored: string, copy: string): Promise<void> {
+  const linked = `${copy}.${randomUUID()}`;
+  try {
+    const [one, other] = await Promise.all([stat(stored), stat(copy)]);
+    if (one.ino === other.ino && one.dev === other.dev) return;
+    await link(stored, linked);
+    await rename(linked, copy);
+  } catch {
+    await rm(linked, { force: true });
+  }
 }
 
 /** Adds a file's bytes to the hash; `also` is given each chunk and waited for. */

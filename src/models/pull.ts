@@ -9,13 +9,13 @@ import { externalPath } from '../onnx/external.ts';
 import { inspectOnnx } from '../onnx/inspect.ts';
 import { formatSize } from '../units.ts';
 import { HUB_URL, modelUrl } from './address.ts';
-import { download, type DownloadOptions } from './download.ts';
+import { download, TAG, type DownloadOptions } from './download.ts';
 import { needRoom } from './files.ts';
 import type { ModelStore } from './store.ts';
 import type { StoredModel } from './types.ts';
 
 /** What a fetcher keeps to. */
-export interface FetcherOptions extends Omit<DownloadOptions, 'headers'> {
+export interface FetcherOptions extends Omit<DownloadOptions, 'headers' | 'fromHub'> {
   /** The most the store may hold, in bytes; absent: as much as the disk does. */
   readonly quotaBytes?: number | undefined;
   /** Sha256 of the models in use, which are never cleared away. */
@@ -100,8 +100,9 @@ async function pull(
       signal,
     };
     const hub = hubOf(options);
-    const toHub = hub.token !== undefined && from.origin === new URL(hub.url).origin;
-    await download(task, { ...options, ...(toHub && { headers: { authorization: `Bearer ${hub.token}` } }) });
+    const fromHub = from.origin === new URL(hub.url).origin;
+    const headers = fromHub && hub.token !== undefined ? { authorization: `Bearer ${hub.token}` } : {};
+    await download(task, { ...options, fromHub, headers });
     arrivedBytes += (await stat(path)).size;
   };
   try {
@@ -126,9 +127,18 @@ async function pull(
   } catch (error) {
     // Only what a next try can go on with stays: the parts of a download that broke off.
     const resumable = signal.aborted || (error instanceof GpufaasError && error.code === 'FETCH_FAILED');
-    if (!resumable) await rm(folder, { recursive: true, force: true });
+    if (!resumable || !(await holdsParts(folder))) await rm(folder, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** True if something of the model has arrived. */
+async function holdsParts(folder: string): Promise<boolean> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const sizes = entries
+    .filter((entry) => entry.isFile() && !entry.name.endsWith(TAG))
+    .map(async (entry) => (await stat(join(entry.parentPath, entry.name))).size);
+  return (await Promise.all(sizes)).some((size) => size > 0);
 }
 
 /** The hub and its token, by the names that the hub's own tools read. */

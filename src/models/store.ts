@@ -9,7 +9,16 @@ import { GpufaasError } from '../errors.ts';
 import { externalPath } from '../onnx/external.ts';
 import { inspectOnnx, type OnnxInspection } from '../onnx/inspect.ts';
 import type { TensorSpec } from '../tensors.ts';
-import { badModel, externalFile, hashFile, needRoom, ordinaryFile, takeFile, translateFull } from './files.ts';
+import {
+  badModel,
+  externalFile,
+  hashFile,
+  needRoom,
+  ordinaryFile,
+  shareBytes,
+  takeFile,
+  translateFull,
+} from './files.ts';
 import type { StoredModel } from './types.ts';
 
 /** Where a model comes from. */
@@ -17,8 +26,8 @@ export interface AddOptions {
   /** The function's folder: the ONNX file and its external weights must lie inside, reached through no link. */
   readonly root: string;
   /**
-   * Share the bytes by hard links where the file system can, instead of copying them. Only for folders that nobody else
-   * writes to.
+   * Share the bytes by hard links where the file system can, instead of copying them; a file of the root whose bytes are
+   * stored already becomes a link to those. Only for folders that nobody else writes to.
    */
   readonly link?: boolean;
   /** What the sha256 must be; anything else is refused with BAD_MODEL. */
@@ -80,7 +89,7 @@ export class ModelStore {
     const temporary = join(this.folder, `${TEMPORARY}${process.pid}-${randomUUID()}`);
     try {
       await mkdir(temporary, { mode: 0o700 });
-      const description = await this.#take(source, root, temporary, mayLink, signal);
+      const { description, sources } = await this.#take(source, root, temporary, mayLink, signal);
       if (expectedSha256 !== undefined && expectedSha256 !== description.sha256) {
         throw badModel(
           `The model has the sha256 ${description.sha256}, not ${expectedSha256} as expected.`,
@@ -89,7 +98,11 @@ export class ModelStore {
       }
       await writeFile(join(temporary, DESCRIPTION), JSON.stringify(description), { mode: 0o600 });
       await this.#publish(temporary, description.sha256);
-      return toStored(join(this.folder, description.sha256), description);
+      const place = join(this.folder, description.sha256);
+      if (mayLink) {
+        await Promise.all(description.files.map(({ path }, i) => shareBytes(join(place, path), sources[i]!)));
+      }
+      return toStored(place, description);
     } catch (error) {
       throw translateFull(error);
     } finally {
@@ -191,15 +204,16 @@ export class ModelStore {
     }
   }
 
-  /** Brings the files into the temporary folder, hashing on the way, and checks what has arrived there. */
+  /** Brings the files into the temporary folder, hashing on the way, and checks what has arrived there; tells where from. */
   async #take(
     source: string,
     root: string,
     temporary: string,
     mayLink: boolean,
     signal: AbortSignal | undefined,
-  ): Promise<Description> {
+  ): Promise<{ readonly description: Description; readonly sources: readonly string[] }> {
     const name = 'model.onnx';
+    const sources = [source];
     if (!mayLink) await needRoom(this.folder, (await stat(source)).size);
     const hash = createHash('sha256');
     const files = [{ path: name, ...(await takeFile(source, join(temporary, name), mayLink, hash, signal)) }];
@@ -219,8 +233,9 @@ export class ModelStore {
       const path = relative(temporary, to).split(sep).join('/');
       hash.update(separator(path));
       files.push({ path, ...(await takeFile(from, to, mayLink, hash, signal)) });
+      sources.push(from);
     }
-    return { sha256: hash.digest('hex'), file: name, files, ...signature(inspection) };
+    return { description: { sha256: hash.digest('hex'), file: name, files, ...signature(inspection) }, sources };
   }
 
   async #publish(temporary: string, sha256: string): Promise<void> {

@@ -39,6 +39,13 @@ describe('secrets', () => {
     expect(readFileSync(file, 'utf8')).toContain('"hush-hush"');
   });
 
+  it('are not taken from the arguments, nor shown when they were put there', async () => {
+    const { code, stderr, stdout } = await main.run(['secret', 'set', 'api-key', 'hush-hush']);
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/no argument: .*\n.*standard input or from --file/);
+    expect(stderr + stdout).not.toContain('hush');
+  });
+
   it('are refused and missed with the exit codes of the contract', async () => {
     expect((await main.run(['secret', 'set', '../x'], { input: 'v' })).code).toBe(2);
     expect((await main.run(['secret', 'rm', 'nothing'])).code).toBe(3);

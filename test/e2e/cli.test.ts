@@ -2,7 +2,7 @@
 // each other, what a killed daemon leaves behind.
 
 import { once } from 'node:events';
-import { cpSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -69,6 +69,11 @@ describe('one home', () => {
 
   it('keeps its token to its owner', () => {
     expect(statSync(join(main.home, 'token')).mode & 0o777).toBe(0o600);
+  });
+
+  it('keeps all it writes to its owner, whoever made the home', () => {
+    const open = readdirSync(main.home).filter((name) => (statSync(join(main.home, name)).mode & 0o077) !== 0);
+    expect(open).toEqual([]);
   });
 
   it('serves a bare model: a miss, then a hit', async () => {

@@ -35,6 +35,15 @@ describe.each(listTemplates().map(({ name }) => name))('the template %s, with no
     expect(invoked.stdout.length).toBeGreaterThan(2);
   });
 
+  it.skipIf(!isBuilt)('has types wherever an editor looks', { timeout: 120_000 }, async () => {
+    const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
+    const found = await promisify(execFile)(process.execPath, [tsc, '--noEmit'], { cwd: inside() }).catch(
+      (error: { stdout: string }) => error,
+    );
+    expect(found).not.toBeInstanceOf(Error);
+    expect(found.stdout).toBe('');
+  });
+
   it('passes its own tests as it is', { timeout: 120_000 }, async () => {
     // The variables of vitest would make node:test believe that it runs inside another runner.
     const env = { ...box.environment, NODE_TEST_CONTEXT: undefined, NODE_OPTIONS: undefined };

@@ -22,6 +22,7 @@ export class FakeRunner implements Runner {
   readonly device: string;
   state: RunnerState = 'ready';
   readonly pid = 4711;
+  rssBytes = 3;
   /** Everything it was asked, in order: `load a`, `evict a`, `run a`. */
   readonly asked: string[] = [];
   readonly loads: Held<LoadResult>[] = [];
@@ -49,7 +50,7 @@ export class FakeRunner implements Runner {
   }
 
   async measure(): Promise<DeviceMeasurement> {
-    return { processRssBytes: 3, emptyRssBytes: 1, deviceTotalBytes: null, deviceFreeBytes: null };
+    return { processRssBytes: this.rssBytes, emptyRssBytes: 1, deviceTotalBytes: null, deviceFreeBytes: null };
   }
 
   async stop(): Promise<void> {

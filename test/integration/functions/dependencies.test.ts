@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { GpufaasError } from '../../../src/errors.ts';
 import { installDependencies } from '../../../src/functions/dependencies.ts';
@@ -26,6 +27,7 @@ async function failure(promise: Promise<unknown>): Promise<GpufaasError> {
   return error as GpufaasError;
 }
 
+const folderOf = (url: string): string => dirname(fileURLToPath(url));
 const never = new AbortController().signal;
 const TWICE = {
   'package.json': '{"name":"twice","version":"1.0.0","main":"i.js","scripts":{"install":"touch ran"}}',
@@ -79,6 +81,31 @@ describe('the dependencies of a function', () => {
     expect(error.message).not.toContain('\n');
     expect(existsSync(join(path, 'node_modules'))).toBe(false);
   }, 60_000);
+
+  it('of a registry that can not be reached fail within seconds, and say what to check', async () => {
+    const path = folder({
+      'package.json': '{"dependencies":{"twice":"1"}}',
+      '.npmrc': 'registry=http://127.0.0.1:1/\n',
+    });
+    const error = await failure(installDependencies(path, never, { timeoutMs: 30_000 }));
+    expect(error.message).toMatch(/ECONNREFUSED/);
+    expect(error.suggestions).toEqual(['Check that the registry can be reached from this machine: npm ping']);
+  }, 60_000);
+
+  it.each([
+    ['to nothing', 'file:../gpufaas-not-there'],
+    ['to another folder of this machine', `file:${folderOf(import.meta.url)}`],
+  ])(
+    'that lead out of the function folder, %s, are refused',
+    async (_, twice) => {
+      const path = folder({ 'package.json': JSON.stringify({ dependencies: { twice } }) });
+      const error = await failure(installDependencies(path, never));
+      expect(error.message).toMatch(/"twice" is a link out of the function folder/);
+      expect(error.suggestions[0]).toMatch(/npm pack/);
+      expect(existsSync(join(path, 'node_modules'))).toBe(false);
+    },
+    60_000,
+  );
 
   it('of a broken package.json are refused', async () => {
     expect((await failure(installDependencies(folder({ 'package.json': '{' }), never))).code).toBe('BAD_PACKAGE');

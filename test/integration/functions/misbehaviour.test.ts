@@ -84,12 +84,24 @@ describe('a handler that', () => {
       {},
       /tried to read \/etc\/passwd/,
     ],
-    ['a process that ends', 'process.exit(0);\nexport default () => 1;', {}, /ended by itself/],
+    [
+      'a process that ends',
+      'process.exit(0);\nexport default () => 1;',
+      {},
+      /^handler\.ts can not be loaded: its process ended by itself/,
+    ],
+    [
+      'a process that ends badly',
+      'process.exit(7);\nexport default () => 1;',
+      {},
+      /^handler\.ts can not be loaded: its process ended with exit code 7/,
+    ],
   ])('has %s does not start, and says why', async (_, source, files, message) => {
     const { process, call } = handlerProcess(source, { files });
     const error = await failure(process.start());
     expect(error.message).toMatch(message);
     expect(['HANDLER_ERROR', 'HANDLER_DIED']).toContain(error.code);
+    expect(error.suggestions.join(' ')).not.toMatch(/started again/);
     expect((await failure(call())).message).toMatch(message);
   });
 
@@ -381,6 +393,8 @@ describe('a handler that', () => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     await call();
     await eventually('it is said', () => lines.some((line) => /lines were left out/.test(line.text)));
+    // By the next line that passes, which is of another call.
+    expect(lines.find((line) => /lines were left out/.test(line.text))!.callId).toBeNull();
     // Of the 40,000: so many a second, and a busy machine takes some seconds.
     expect(lines.length).toBeLessThan(20_000);
     expect(Math.max(...lines.map((line) => line.text.length))).toBeLessThanOrEqual(8192);

@@ -231,6 +231,40 @@ describe('a handler in its process', () => {
     expect(lines[0]).toMatchObject({ function: 'probe', version: 1 });
   });
 
+  it('has what its signal sets off tied to the call, too', async () => {
+    const { process, call, lines } = handlerProcess(
+      define(
+        `signal.addEventListener('abort', () => { console.log('console'); log.info('log'); }); await new Promise((r) => setTimeout(r, 60_000));`,
+      ),
+      { manifest: 'timeout: 300ms\n' },
+    );
+    await process.start();
+    await Promise.allSettled([call('a'), call('b')]);
+    await eventually('both were told', () => lines.length === 4);
+    for (const callId of ['call-1', 'call-2']) {
+      expect(lines.filter((line) => line.callId === callId).map((line) => line.text)).toEqual(['console', 'log']);
+    }
+  });
+
+  it('shows no secret in what it prints, nor in its errors', async () => {
+    const secrets = { 'api-key': 'hush-"quoted"-hush', pin: '12' };
+    const { call, lines } = handlerProcess(
+      define(
+        `const key = environment['api-key']; if (request.text() === 'ok') return key; console.log('it is', key); log.info('f ' + environment.pin, { key }); process.stderr.write(key + '\\n'); throw new Error('GET /?key=' + key);`,
+      ),
+      { manifest: 'secrets: [api-key, pin]\n', secrets },
+    );
+    await expect(call()).rejects.toMatchObject({ message: 'The handler threw: GET /?key=***' });
+    await eventually('the stack is logged', () => lines.some((line) => line.text.includes('handler.ts:')));
+    expect(lines.map((line) => line.text).slice(0, 4)).toEqual([
+      'it is ***',
+      'f 12 {"key":"***"}',
+      '***',
+      'Error: GET /?key=***',
+    ]);
+    expect((await call('ok')).body.toString()).toBe(secrets['api-key']);
+  });
+
   it('answers a warm call in under a millisecond', async () => {
     const { call, process } = handlerProcess(define(`return request.text();`));
     await process.start();

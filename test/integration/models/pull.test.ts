@@ -213,7 +213,33 @@ describe('a model that is pulled', () => {
     const error = await failure(pull({ url: 'http://127.0.0.1:1/m.onnx' }));
     expect(error.code).toBe('FETCH_FAILED');
     expect(error.message).toMatch(/127\.0\.0\.1:1 could not be fetched from: /);
-    expect(held().filter((name) => !name.startsWith('.'))).toEqual([]);
+    expect(error.suggestions).toEqual(['Check the network and the address, then try again.']);
+    expect(held()).toEqual([]);
+  });
+
+  it('of which nothing arrived leaves nothing, whoever gave it up', async () => {
+    const { pull, held, requests } = await scene((_, response) => response.writeHead(503, { etag: '"1"' }).end());
+    expect((await failure(pull())).code).toBe('FETCH_FAILED');
+    expect(held()).toEqual([]);
+    const stop = new AbortController();
+    const pulling = failure(pull({}, { pauseMs: 60_000 }, stop.signal));
+    await expect.poll(() => requests.length).toBe(4);
+    stop.abort(new GpufaasError('CANCELLED', 'Enough.', { suggestions: ['-'] }));
+    expect((await pulling).message).toBe('Enough.');
+    expect(held()).toEqual([]);
+  });
+
+  it.each([
+    ['the hub', 'hf://owner/repo/m.onnx', 401, /HF_TOKEN/],
+    ['another server', undefined, 401, /no credentials/],
+    ['the hub', 'hf://owner/repo/m.onnx', 404, /owner, repository and path/],
+    ['another server', undefined, 404, /^Check the address\.$/],
+  ])('that %s does not give (%#) is advised on as is of use there', async (_, address, status, advice) => {
+    const { pull, url } = await scene((_request, response) => response.writeHead(status).end());
+    const error = await failure(
+      pull(address === undefined ? {} : { url: address }, address === undefined ? {} : { hubUrl: url }),
+    );
+    expect(error.suggestions[0]).toMatch(advice);
   });
 
   it.each([

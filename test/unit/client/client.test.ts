@@ -1,13 +1,16 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type Server } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { readCallHeaders } from '../../../src/client/call-headers.ts';
 import { GpufaasClient } from '../../../src/client/client.ts';
+import { GpufaasError } from '../../../src/errors.ts';
 import { problem, startFakeDaemon, type FakeDaemon } from '../../helpers/fake-daemon.ts';
 
 let daemon: FakeDaemon;
@@ -112,6 +115,28 @@ describe('the client', () => {
     };
     await expect(deploy()).rejects.toMatchObject({ code: 'BAD_MODEL', message: 'Bad model.' });
     expect(steps).toEqual(['Checking', 'Storing']);
+  });
+
+  it('throws what went wrong with the package, even when the daemon had begun to answer', async () => {
+    const server = createHttpServer((request, response) => {
+      request.on('error', () => undefined).resume();
+      response.write('{"type":"step","step":"check","message":"Checking"}\n');
+    });
+    await once(server.listen(0, '127.0.0.1'), 'listening');
+    onTestFinished(() => void server.close());
+    const broken = new GpufaasError('BAD_PACKAGE', 'm.onnx was changed.');
+    const begun = Promise.withResolvers<void>();
+    const archive = async function* () {
+      yield Buffer.from('tar');
+      await begun.promise;
+      throw broken;
+    };
+    const { port } = server.address() as AddressInfo;
+    const other = new GpufaasClient({ url: `http://127.0.0.1:${port}`, token: null });
+    const deploy = async () => {
+      for await (const _ of other.deploy(Readable.from(archive()))) begun.resolve();
+    };
+    await expect(deploy()).rejects.toBe(broken);
   });
 
   it('says NO_DAEMON where nothing listens', async () => {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { Parser } from 'tar';
@@ -52,6 +52,31 @@ describe('packing a folder', () => {
       'z/y/deep.txt': 'D',
       '.hidden': 'H',
     });
+  });
+
+  it.each<[string, () => void, RegExp]>([
+    ['is cut', () => truncateSync(join(folder, 'model.onnx'), 10), /^model\.onnx was changed/],
+    ['grows', () => appendFileSync(join(folder, 'model.onnx'), 'more'), /^model\.onnx was changed/],
+    [
+      'is written over with as many bytes',
+      () => writeFileSync(join(folder, 'model.onnx'), Buffer.alloc(300_000, 2)),
+      /^model\.onnx was changed/,
+    ],
+    ['goes away', () => rmSync(join(folder, 'z.txt')), /^z\.txt went away/],
+  ])('never sends a whole package in which a file %s meanwhile, and names the file', async (_, change, message) => {
+    write({ 'function.yaml': 'name: x\n', 'model.onnx': Buffer.alloc(300_000, 1), 'z.txt': 'Z' });
+    const packed = await preparePackage(folder);
+    const chunks = (await packageStream(packed))[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
+    change();
+    const sent: Buffer[] = [];
+    const rest = async () => {
+      for (let next = await chunks.next(); !next.done; next = await chunks.next()) sent.push(next.value);
+    };
+    await expect(rest()).rejects.toMatchObject({
+      code: 'BAD_PACKAGE',
+      message: expect.stringMatching(message) as string,
+    });
+    expect(Buffer.concat(sent).subarray(-1024).equals(Buffer.alloc(1024))).toBe(false);
   });
 
   it('leaves out what belongs to package managers, git and training', async () => {

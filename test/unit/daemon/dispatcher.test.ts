@@ -367,6 +367,27 @@ describe('the dispatcher', () => {
     expect(runners[0]!.state).toBe('stopped');
   });
 
+  it('knows the memory of a worker anew after a load, its first run and an eviction', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    const [runner] = runners;
+    const seen = () => dispatcher.devices()[0]!.measured?.processRssBytes;
+    addModel('a');
+    const answer = dispatcher.infer(request('a'), never);
+    await settle();
+    runner!.rssBytes = 10;
+    runner!.finishLoad();
+    await settle();
+    expect(seen()).toBe(10);
+    runner!.rssBytes = 100;
+    runner!.finishRun();
+    await answer;
+    await settle();
+    expect(seen()).toBe(100);
+    runner!.rssBytes = 4;
+    await dispatcher.unload('a', null, 1000);
+    expect(seen()).toBe(4);
+  });
+
   it('unloads on request once nothing uses the model', async () => {
     const { dispatcher, runners, addModel } = setUp(1);
     addModel('a');

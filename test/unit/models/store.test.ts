@@ -99,6 +99,28 @@ describe('the model store', () => {
     expect(await store.get(stored.sha256)).toEqual(stored);
   });
 
+  it('makes links of files whose bytes are stored already: a second deployment takes no disk', async () => {
+    const { model, data } = tinyExternalModel(1, 'weights/w.bin');
+    const places = ['1', '2'].map((version) => join(root, version));
+    for (const place of places) {
+      mkdirSync(join(place, 'weights'), { recursive: true });
+      writeFileSync(join(place, 'm.onnx'), model);
+      writeFileSync(join(place, 'weights/w.bin'), data);
+      await store.add(join(place, 'm.onnx'), { root: place, link: true });
+    }
+    const [stored] = await store.list();
+    for (const place of places) {
+      expect(statSync(join(place, 'm.onnx')).ino).toBe(statSync(stored!.path).ino);
+      expect(statSync(join(place, 'weights/w.bin')).ino).toBe(statSync(join(stored!.path, '../weights/w.bin')).ino);
+      expect(new Set(readdirSync(place, { recursive: true, encoding: 'utf8' }))).toEqual(
+        new Set(['m.onnx', 'weights', 'weights/w.bin']),
+      );
+    }
+    await store.verify(stored!.sha256);
+    rmSync(join(root, '1'), { recursive: true });
+    expect(await store.get(stored!.sha256)).toEqual(stored);
+  });
+
   it('keeps external weights where the model looks for them, and hashes them too', async () => {
     const { model, data } = tinyExternalModel(1, 'weights/w.bin');
     put('weights/w.bin', data);
