@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { listTemplates } from '../../src/cli/templates.ts';
@@ -35,7 +36,7 @@ describe.each(listTemplates().map(({ name }) => name))('the template %s, with no
     expect(invoked.stdout.length).toBeGreaterThan(2);
   });
 
-  it.skipIf(!isBuilt)('has types wherever an editor looks', { timeout: 120_000 }, async () => {
+  it('has types wherever an editor looks', { timeout: 120_000 }, async () => {
     const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url));
     const found = await promisify(execFile)(process.execPath, [tsc, '--noEmit'], { cwd: inside() }).catch(
       (error: { stdout: string }) => error,

@@ -56,7 +56,7 @@ function build(folder: string): void {
   for (const name of COPIED) cpSync(join(root, name), join(staging, name), { recursive: true });
   const compiler = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin', 'tsc');
   const node = (...args: string[]): unknown => execFileSync(process.execPath, args, { cwd: root, stdio: 'inherit' });
-  node(compiler, '-p', 'tsconfig.build.json', '--outDir', join(staging, 'dist'), '--declaration', 'false');
+  node(compiler, '-p', 'tsconfig.build.json', '--outDir', join(staging, 'dist'));
   node(join(staging, 'scripts', 'manifest.mjs'));
   try {
     renameSync(staging, folder);
