@@ -34,9 +34,7 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
   const scheme = process.getBuiltinModule(request.url.protocol === 'https:' ? 'node:https' : 'node:http');
   const outgoing = scheme.request(request.url, {
     method: request.method,
-    // A server closes a connection that asked for it as soon as it has answered, also in the midst of an upload; what is still on its
-    // way then resets the connection, and the answer may be lost. So uploads do not ask for it.
-    headers: isUpload(request.body) ? { ...request.headers, connection: 'keep-alive' } : request.headers,
+    headers: request.headers,
     // One command, one or two requests: a connection that lingers would only delay the end of the process.
     agent: false,
     ...(request.signal && { signal: request.signal }),
@@ -63,7 +61,7 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
     settled();
     reject(translate(error, request));
   });
-  if (!isUpload(request.body)) {
+  if (request.body === undefined || request.body instanceof Uint8Array) {
     outgoing.end(request.body);
   } else {
     const source = request.body;
@@ -73,10 +71,6 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
     source.pipe(outgoing);
   }
   return promise;
-}
-
-function isUpload(body: HttpRequest['body']): body is Readable {
-  return body !== undefined && !(body instanceof Uint8Array);
 }
 
 function late(url: URL, what: string, limitMs: number): GpufaasError {

@@ -84,6 +84,18 @@ describe('a body', () => {
     expect(platform.calls).toHaveLength(1);
   });
 
+  test('that is too large is read to its end also for a caller that asked to close, so that no reset takes its answer', async () => {
+    const { open } = await listen([{ name: 'f', handle: echo, maxBodyBytes: 1000 }]);
+    const connection = open();
+    connection.send('POST', '/function/f', { 'content-length': 200_000, connection: 'close' });
+    await expect.poll(() => connection.statuses).toEqual([413]);
+    await pause(100);
+    expect(connection.socket.readableEnded).toBe(false);
+    connection.socket.write('x'.repeat(200_000));
+    await connection.closed();
+    expect(connection.socket.errored).toBeNull();
+  });
+
   test('that grows too large in chunks is refused', async () => {
     const { open, platform } = await listen([{ name: 'f', handle: echo, maxBodyBytes: 1000 }]);
     const connection = open();
