@@ -3,6 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts';
 import { emulationNotice } from '../cli/emulated.ts';
 import { renderStatus } from '../cli/render/status.ts';
 import { otherPortNotice, resolveSettings, settingFlags } from '../cli/settings.ts';
+import { versionNotice } from '../cli/connect.ts';
 import { GpufaasClient } from '../client/client.ts';
 import { startInBackground } from '../client/start.ts';
 import { parseDuration } from '../units.ts';
@@ -36,6 +37,7 @@ export default class Up extends BaseCommand {
     this.progress.clear();
     const status = await new GpufaasClient({ ...location, signal: this.signal }).status();
     this.note(started ? `Started the daemon at ${status.url}.` : `The daemon runs already, at ${status.url}.`);
+    if (status.version !== this.config.version) this.note(versionNotice(status.version, this.config.version));
     const moved = started ? otherPortNotice(status.url, port) : null;
     if (moved !== null) this.note(moved);
     if (!started && serveFlags(flags).length > 0) {
