@@ -96,7 +96,7 @@ function refuseUnknownCommand(argv: readonly string[], config: Config): void {
   const below = visible.filter((id) => id.startsWith(`${first}:`)).map((id) => id.slice(first.length + 1));
   if (below.length > 0 && second !== undefined && config.findCommand(first) === undefined && !below.includes(second)) {
     const near = nearestCommand(second, below);
-    throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`);
+    throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`, `${first} --help`);
   }
 }
 
@@ -121,10 +121,10 @@ function nearestCommand(word: string, known: readonly string[]): string | undefi
   return known.includes(synonym) ? synonym : nearest(word, new Set(known));
 }
 
-function unknown(words: string, near: string | undefined): GpufaasError {
+function unknown(words: string, near: string | undefined, help = '--help'): GpufaasError {
   const shown = words.length > 80 ? `${words.slice(0, 80)}…` : words;
   return new GpufaasError('USAGE', `There is no command ${JSON.stringify(shown)}.`, {
-    suggestions: [near === undefined ? '`gpufaas --help` lists the commands.' : `Did you mean \`gpufaas ${near}\`?`],
+    suggestions: [near === undefined ? `\`gpufaas ${help}\` lists the commands.` : `Did you mean \`gpufaas ${near}\`?`],
   });
 }
 
