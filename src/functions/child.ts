@@ -58,6 +58,7 @@ export class HandlerChild {
   /** While a call has run out of time and the process may be blocked. */
   #suspicion: PromiseWithResolvers<void> | null = null;
   #outOfHeap = false;
+  #isLoaded = false;
   #isGone = false;
 
   constructor(options: HandlerChildOptions) {
@@ -228,6 +229,7 @@ export class HandlerChild {
     switch (message.type) {
       case 'loaded':
         this.#cancelLoadTimer();
+        this.#isLoaded = true;
         this.#load.resolve();
         break;
       case 'load-failed':
@@ -279,8 +281,13 @@ export class HandlerChild {
 
   #explain(code: number | null, signal: NodeJS.Signals | null): GpufaasError {
     if (this.#outOfHeap) return outOfMemory(this.#options.limits.memoryBytes);
-    if (signal !== null) return died(`it was ended by ${signal}`);
-    return died(code === 0 ? 'it ended by itself (process.exit?)' : `it ended with exit code ${code}`);
+    const how =
+      signal !== null
+        ? `was ended by ${signal}`
+        : code === 0
+          ? 'ended by itself (process.exit?)'
+          : `ended with exit code ${code}`;
+    return this.#isLoaded ? died(`it ${how}`) : diedWhileLoading(this.#options.version, how);
   }
 
   #finish(reason: GpufaasError): void {
@@ -313,6 +320,12 @@ function realFolder({ name, version, folder }: FunctionVersion): string {
 function died(how: string): GpufaasError {
   return new GpufaasError('HANDLER_DIED', `The process of the handler is gone: ${how}.`, {
     suggestions: ['It is started again by itself; `gpufaas logs` shows what it printed last.'],
+  });
+}
+
+function diedWhileLoading({ manifest }: FunctionVersion, how: string): GpufaasError {
+  return new GpufaasError('HANDLER_ERROR', `${manifest.handler} can not be loaded: its process ${how}.`, {
+    suggestions: ['Look for what ends it at the top level of the module; try it with `gpufaas/testing`.'],
   });
 }
 

@@ -105,9 +105,8 @@ const LOGS = { suggestions: ['`gpufaas logs` shows the stack and what the handle
 const oneLine = (text: string): string => text.trim().split('\n')[0]!.slice(0, 500);
 
 function describe(thrown: unknown): string {
-  return typeof thrown === 'object' && thrown !== null
-    ? 'an object that is no Error'
-    : `${typeof thrown}: ${String(thrown)}`;
+  if (thrown === undefined || thrown === null) return `${thrown} instead of an Error`;
+  return typeof thrown === 'object' ? 'an object that is no Error' : `${typeof thrown}: ${String(thrown)}`;
 }
 
 /** Our own frames and Node's tell an author nothing. */

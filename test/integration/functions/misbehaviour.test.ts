@@ -27,6 +27,7 @@ describe('a handler that', () => {
     ['throws an Error', `throw new Error('no digit found');`, 'The handler threw: no digit found'],
     ['throws a TypeError', `null!.x;`, /^The handler threw: TypeError: .*null/],
     ['throws text', `throw 'oops';`, 'The handler threw string: oops'],
+    ['throws nothing', `throw undefined;`, 'The handler threw undefined instead of an Error'],
     ['returns a function', `return () => 1;`, 'The handler returned a function.'],
     ['returns a circle', `const a: any = {}; a.a = a; return a;`, /^The handler returned a value that JSON can't hold/],
     ['returns a Response of status 101', `return { __proto__: Response.prototype };`, /^The handler/],
@@ -84,12 +85,18 @@ describe('a handler that', () => {
       {},
       /tried to read \/etc\/passwd/,
     ],
-    ['a process that ends', 'process.exit(0);\nexport default () => 1;', {}, /ended by itself/],
+    [
+      'a process that ends',
+      'process.exit(0);\nexport default () => 1;',
+      {},
+      /^handler\.ts can not be loaded: its process ended by itself/,
+    ],
   ])('has %s does not start, and says why', async (_, source, files, message) => {
     const { process, call } = handlerProcess(source, { files });
     const error = await failure(process.start());
     expect(error.message).toMatch(message);
-    expect(['HANDLER_ERROR', 'HANDLER_DIED']).toContain(error.code);
+    expect(error.code).toBe('HANDLER_ERROR');
+    expect(error.suggestions.join(' ')).not.toContain('started again');
     expect((await failure(call())).message).toMatch(message);
   });
 
