@@ -82,12 +82,20 @@ function late(url: URL, what: string, limitMs: number): GpufaasError {
 /** The whole body of an answer. Throws NO_DAEMON if the connection breaks off. */
 export async function readBody(answer: HttpAnswer, request: Pick<HttpRequest, 'url' | 'signal'>): Promise<Buffer> {
   const chunks: Buffer[] = [];
+  for await (const chunk of readChunks(answer, request)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** The body of an answer as it comes. Throws NO_DAEMON if the connection breaks off. */
+export async function* readChunks(
+  answer: HttpAnswer,
+  request: Pick<HttpRequest, 'url' | 'signal'>,
+): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of answer.body) chunks.push(chunk as Buffer);
+    for await (const chunk of answer.body) yield chunk as Buffer;
   } catch (error) {
     throw translate(error, request);
   }
-  return Buffer.concat(chunks);
 }
 
 /** The body of an answer as it comes, line by line. Throws NO_DAEMON if the connection breaks off. */
@@ -97,14 +105,10 @@ export async function* readLines(
 ): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
-  try {
-    for await (const chunk of answer.body) {
-      const lines = (rest + decoder.decode(chunk as Buffer, { stream: true })).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line !== '') yield line;
-    }
-  } catch (error) {
-    throw translate(error, request);
+  for await (const chunk of readChunks(answer, request)) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') yield line;
   }
   if (rest !== '') yield rest;
 }
