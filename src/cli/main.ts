@@ -130,6 +130,8 @@ function unknown(words: string, near: string | undefined, help = '--help'): Gpuf
 
 function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  // The terminal is gone: SIGHUP ends the command, or has it clean up first.
+  if (error.code === 'EIO') return;
   throw error;
 }
 
