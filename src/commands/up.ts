@@ -44,6 +44,7 @@ export default class Up extends BaseCommand {
       this.note('It keeps the settings it was started with; to change them: `gpufaas down`, then `gpufaas up` again.');
     }
     this.print(renderStatus(status));
+    if (status.status === 'unavailable') this.note('No device is in service: `gpufaas devices` shows their states.');
     const notice = emulationNotice(status.devices);
     if (notice !== null) this.note(notice);
     if (status.functions > 0) this.next('gpufaas ls');

@@ -292,6 +292,17 @@ describe('every other command', () => {
     expect((await run(['up'])).stderr).toMatch(/runs already.*\nThe daemon is version 99\.0\.0, .*`gpufaas down`/);
   });
 
+  it('asks a daemon without a device in service at once, and does not wait for one', async () => {
+    daemon.answers.set('GET /api/v1/status', (response, _body, request) => {
+      response.end(JSON.stringify({ ...statusOf(`http://${request.headers.host}`), status: 'unavailable' }));
+    });
+    daemon.answers.set('POST /function/echo', (response) =>
+      problem(response, 503, 'NO_DEVICE', 'No device is in service.'),
+    );
+    await expect(run(['invoke', 'echo', '-d', 'x'])).resolves.toMatchObject({ code: 5, stdout: '' });
+    expect((await run(['up'])).stderr).toContain('No device is in service: `gpufaas devices`');
+  });
+
   it('knows the other name of a command', async () => {
     expect((await run(['config', 'ls'])).stderr).toContain('Did you mean `gpufaas config list`?');
     expect((await run(['list'])).stderr).toContain('Did you mean `gpufaas ls`?');
