@@ -5,6 +5,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
 import { GpufaasError } from '../errors.ts';
 import { freeChunk } from '../free-buffer.ts';
+import { formatSize } from '../units.ts';
 
 // After a refusal the rest of a body is read and dropped, so that the caller can finish sending and see the answer; but
 // not for ever.
@@ -61,8 +62,8 @@ export interface BodyLease {
 }
 
 const tooLarge = (maxBytes: number): GpufaasError =>
-  new GpufaasError('BODY_TOO_LARGE', `The body is larger than the ${maxBytes} bytes allowed here.`, {
-    suggestions: ['Send less, or raise maxBody in function.yaml and deploy again.'],
+  new GpufaasError('BODY_TOO_LARGE', `The body is larger than the ${formatSize(maxBytes)} allowed here.`, {
+    suggestions: ['Send less, or deploy the function with a larger `maxBody` in its function.yaml.'],
   });
 
 const tooSlow = (): GpufaasError =>
