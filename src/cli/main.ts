@@ -73,8 +73,10 @@ function wantsJson(argv: readonly string[]): boolean {
 
 function refuseUnknownCommand(argv: readonly string[], config: Config): void {
   const words = argv.slice(0, argv.findIndex((word) => word.startsWith('-')) >>> 0);
+  // `gpufaas help X` is about X.
+  if (words[0] === 'help') words.shift();
   const [first, second] = words;
-  if (first === undefined || first === 'help') {
+  if (first === undefined) {
     if (argv[0]?.startsWith('-') && !['--help', '-h', '--version', '-v'].includes(argv[0])) {
       throw new GpufaasError('USAGE', `${argv[0]} is not a command.`, {
         suggestions: ['A command comes first: `gpufaas --help` lists them.'],

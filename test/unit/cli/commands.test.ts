@@ -351,6 +351,8 @@ describe('usage errors', () => {
   it.each([
     [['lss'], 'Did you mean `gpufaas ls`?'],
     [['config', 'gte'], 'Did you mean `gpufaas config get`?'],
+    [['help', 'devicse'], 'Did you mean `gpufaas devices`?'],
+    [['help', 'models', 'frobnicate'], '`gpufaas models --help` lists the commands'],
     [['config', 'frobnicate'], '`gpufaas config --help` lists the commands'],
     [['ls', 'extra'], 'takes no "extra"'],
     [['invoke'], 'FN is missing'],
