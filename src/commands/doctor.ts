@@ -41,8 +41,8 @@ export default class Doctor extends BaseCommand {
     ];
     for (const [what, look] of steps) {
       this.progress.show(`Looking at ${what}`);
-      this.signal.throwIfAborted();
       const found = [await look()].flat();
+      this.signal.throwIfAborted();
       this.progress.clear();
       for (const check of found) this.print(renderCheck(check));
       checks.push(...found);
