@@ -77,7 +77,10 @@ export async function findRunning(home: Home, signal?: AbortSignal): Promise<Run
     if (error.code !== 'TIMEOUT') throw error;
     throw new GpufaasError('TIMEOUT', `The daemon (pid ${location.pid}) at ${location.url} does not answer.`, {
       cause: error,
-      suggestions: [`\`kill -9 ${location.pid}\` ends it, and nothing that was deployed is lost; then \`gpufaas up\`.`],
+      suggestions: [
+        'It may be busy: try again in a moment.',
+        `If it stays so, \`kill -9 ${location.pid}\` ends it, and nothing that was deployed is lost; then \`gpufaas up\`.`,
+      ],
     });
   }
 }
