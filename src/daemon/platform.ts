@@ -89,7 +89,9 @@ export function createPlatform(parts: PlatformParts): Platform {
         });
       }
       if (catalog.isPinned(name)) {
-        throw new GpufaasError('CONFLICT', `${name} is pinned.`, { suggestions: [`gpufaas pin ${name} --off`] });
+        throw new GpufaasError('CONFLICT', `${name} is pinned.`, {
+          suggestions: [`\`gpufaas pin ${name} --off\` lets it go.`],
+        });
       }
     }
   };
