@@ -140,7 +140,7 @@ export const psSchema = z.object({
 export type PsResponse = z.infer<typeof psSchema>;
 
 export const statusSchema = z.object({
-  status: z.enum(['starting', 'ready', 'degraded', 'draining']),
+  status: z.enum(['starting', 'ready', 'degraded', 'unavailable', 'draining']),
   pid: z.number(),
   url: z.string(),
   version: z.string(),

@@ -8,7 +8,7 @@ export function aboutFunction(error: unknown, name: string): unknown {
   if (!(error instanceof GpufaasError)) return error;
   const { code, message, retryAfterMs } = error;
   const suggestions = error.suggestions.map((text) =>
-    text.replace(/`gpufaas (logs|rollback|describe)(?: FN)?`/g, (_, command) => `\`gpufaas ${command} ${name}\``),
+    text.replace(/`gpufaas (logs|rollback|describe|load)(?: FN)?`/g, (_, command) => `\`gpufaas ${command} ${name}\``),
   );
   if (suggestions.length === 0 && (code === 'BAD_TENSOR' || code === 'BAD_REQUEST'))
     suggestions.push(`\`gpufaas describe ${name}\` shows the inputs that it takes.`);

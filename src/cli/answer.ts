@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { InvocationRecord, RunTiming, Timing, CacheOutcome } from '../api/schemas.ts';
 import type { CallHeaders } from '../client/call-headers.ts';
 import type { GpufaasClient } from '../client/client.ts';
-import { GpufaasError } from '../errors.ts';
+import { GpufaasError, isErrorCode } from '../errors.ts';
 import { asText } from './input.ts';
 
 /** The shape of the contract. */
@@ -82,6 +82,17 @@ export async function describeCall(
       totalMs: headers.totalMs ?? 0,
     },
   };
+}
+
+/** Why the body of an answer broke off, where the daemon knows; else the error as it is. */
+export async function whyBrokenOff(error: unknown, client: GpufaasClient, id: string | null): Promise<unknown> {
+  if (!(error instanceof GpufaasError) || error.code !== 'NO_DAEMON' || id === null) return error;
+  const record = await findRecord(client, id).catch(() => null);
+  if (record === null || !isErrorCode(record.errorCode)) return error;
+  return new GpufaasError(record.errorCode, `The answer broke off: ${record.errorMessage ?? record.errorCode}`, {
+    cause: error,
+    suggestions: ['`gpufaas logs` shows what it printed.'],
+  });
 }
 
 /** The record is written when the call has ended, which may be a moment after its answer has. */

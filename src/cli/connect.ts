@@ -23,11 +23,14 @@ export interface ConnectOptions {
 export async function connect(options: ConnectOptions): Promise<GpufaasClient> {
   const location = await find(options);
   if (location.version !== null && location.version !== options.version) {
-    options.note(
-      `The daemon is version ${location.version}, this is ${options.version}: \`gpufaas down\`, then \`gpufaas up\`.`,
-    );
+    options.note(versionNotice(location.version, options.version));
   }
   return new GpufaasClient({ ...location, signal: options.signal });
+}
+
+/** What to say where command line and daemon are of different versions. */
+export function versionNotice(daemon: string, own: string): string {
+  return `The daemon is version ${daemon}, this is ${own}: \`gpufaas down\`, then \`gpufaas up\`.`;
 }
 
 async function find({ home, signal, progress, start, note }: ConnectOptions): Promise<Location> {

@@ -73,8 +73,10 @@ function wantsJson(argv: readonly string[]): boolean {
 
 function refuseUnknownCommand(argv: readonly string[], config: Config): void {
   const words = argv.slice(0, argv.findIndex((word) => word.startsWith('-')) >>> 0);
+  // `gpufaas help X` is about X.
+  if (words[0] === 'help') words.shift();
   const [first, second] = words;
-  if (first === undefined || first === 'help') {
+  if (first === undefined) {
     if (argv[0]?.startsWith('-') && !['--help', '-h', '--version', '-v'].includes(argv[0])) {
       throw new GpufaasError('USAGE', `${argv[0]} is not a command.`, {
         suggestions: ['A command comes first: `gpufaas --help` lists them.'],
@@ -96,7 +98,7 @@ function refuseUnknownCommand(argv: readonly string[], config: Config): void {
   const below = visible.filter((id) => id.startsWith(`${first}:`)).map((id) => id.slice(first.length + 1));
   if (below.length > 0 && second !== undefined && config.findCommand(first) === undefined && !below.includes(second)) {
     const near = nearestCommand(second, below);
-    throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`);
+    throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`, `${first} --help`);
   }
 }
 
@@ -121,15 +123,17 @@ function nearestCommand(word: string, known: readonly string[]): string | undefi
   return known.includes(synonym) ? synonym : nearest(word, new Set(known));
 }
 
-function unknown(words: string, near: string | undefined): GpufaasError {
+function unknown(words: string, near: string | undefined, help = '--help'): GpufaasError {
   const shown = words.length > 80 ? `${words.slice(0, 80)}…` : words;
   return new GpufaasError('USAGE', `There is no command ${JSON.stringify(shown)}.`, {
-    suggestions: [near === undefined ? '`gpufaas --help` lists the commands.' : `Did you mean \`gpufaas ${near}\`?`],
+    suggestions: [near === undefined ? `\`gpufaas ${help}\` lists the commands.` : `Did you mean \`gpufaas ${near}\`?`],
   });
 }
 
 function endOnBrokenPipe(error: NodeJS.ErrnoException): void {
   if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  // The terminal is gone: SIGHUP ends the command, or has it clean up first.
+  if (error.code === 'EIO') return;
   throw error;
 }
 

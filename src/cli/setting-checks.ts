@@ -47,9 +47,20 @@ export function isHost(text: string): void {
   });
 }
 
+const LEAST_BYTES = 1_000_000;
+
+/** An amount of memory or disk; one that makes sense only if a unit was forgotten is refused. */
+export function isSize(text: string): void {
+  const bytes = parseSize(text);
+  if (bytes === 0 || bytes >= LEAST_BYTES) return;
+  throw new GpufaasError('USAGE', `${JSON.stringify(text)} is less than 1 MB (is the unit missing?).`, {
+    suggestions: ['Write a number with a unit, such as 500MB or 8GB.'],
+  });
+}
+
 /** An amount of memory, or `auto`. */
 export function isHostCache(text: string): void {
-  if (text !== 'auto') parseSize(text);
+  if (text !== 'auto') isSize(text);
 }
 
 /** Any text but the empty one. */

@@ -5,8 +5,7 @@ import * as Flags from '@oclif/core/flags';
 import { GpufaasError } from '../errors.ts';
 import { makeFolder, type Home } from '../home.ts';
 import { nearest } from '../nearest.ts';
-import { parseSize } from '../units.ts';
-import { isDevices, isHost, isHostCache, isPolicy, isPort, POLICY_NAMES } from './setting-checks.ts';
+import { isDevices, isHost, isHostCache, isPolicy, isPort, isSize, POLICY_NAMES } from './setting-checks.ts';
 
 /** One setting: which variable sets it, what it is for, and a check that throws USAGE. */
 interface Setting {
@@ -55,14 +54,14 @@ export const SETTINGS = {
     value: 'MEMORY',
     description: 'memory of each GPU to leave to other programs, such as 500MB',
     fallback: '0MB',
-    check: (text) => void parseSize(text),
+    check: isSize,
   },
   'model-quota': {
     variable: null,
     value: 'SIZE',
     description: 'the most the model store may hold, such as 50GB; models that no function uses go first',
     fallback: null,
-    check: (text) => void parseSize(text),
+    check: isSize,
   },
   'host-cache': {
     variable: 'GPUFAAS_HOST_CACHE',

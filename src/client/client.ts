@@ -7,7 +7,7 @@ import type * as Schemas from '../api/schemas.ts';
 import { headers as wire, routes } from '../api/routes.ts';
 import { GpufaasError } from '../errors.ts';
 import { existingCall, existingName } from './function-name.ts';
-import { readBody, readLines, send, type HttpAnswer, type HttpRequest } from './http.ts';
+import { readBody, readChunks, readLines, send, type HttpAnswer, type HttpRequest } from './http.ts';
 import { errorFromBody, errorFromProblem, isProblem } from './problem.ts';
 
 /** How to reach one daemon. */
@@ -266,7 +266,7 @@ export class GpufaasClient {
       throw errorFromBody(await readBody(answer, request), answer.status);
     }
     const headers = Object.entries(answer.headers).map(([key, value]) => [key, String(value)] as const);
-    return { status: answer.status, headers: Object.fromEntries(headers), body: answer.body };
+    return { status: answer.status, headers: Object.fromEntries(headers), body: readChunks(answer, request) };
   }
 
   async #residency(name: string, action: 'load' | 'unload' | 'pin', json: object): Promise<Schemas.PsResponse> {

@@ -34,9 +34,7 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
   const scheme = process.getBuiltinModule(request.url.protocol === 'https:' ? 'node:https' : 'node:http');
   const outgoing = scheme.request(request.url, {
     method: request.method,
-    // A server closes a connection that asked for it as soon as it has answered, also in the midst of an upload; what is still on its
-    // way then resets the connection, and the answer may be lost. So uploads do not ask for it.
-    headers: isUpload(request.body) ? { ...request.headers, connection: 'keep-alive' } : request.headers,
+    headers: request.headers,
     // One command, one or two requests: a connection that lingers would only delay the end of the process.
     agent: false,
     ...(request.signal && { signal: request.signal }),
@@ -65,7 +63,7 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
     settled();
     reject(translate(error, request));
   });
-  if (!isUpload(request.body)) {
+  if (request.body === undefined || request.body instanceof Uint8Array) {
     outgoing.end(request.body);
   } else {
     const source = request.body;
@@ -78,10 +76,6 @@ export function send(request: HttpRequest): Promise<HttpAnswer> {
   return promise;
 }
 
-function isUpload(body: HttpRequest['body']): body is Readable {
-  return body !== undefined && !(body instanceof Uint8Array);
-}
-
 function late(url: URL, what: string, limitMs: number): GpufaasError {
   return new GpufaasError('TIMEOUT', `The daemon at ${url.origin} ${what} within ${limitMs / 1000} s.`, {
     suggestions: ['Look at `gpufaas status`; if it hangs too, end the daemon and start it again.'],
@@ -91,12 +85,20 @@ function late(url: URL, what: string, limitMs: number): GpufaasError {
 /** The whole body of an answer. Throws NO_DAEMON if the connection breaks off. */
 export async function readBody(answer: HttpAnswer, request: Pick<HttpRequest, 'url' | 'signal'>): Promise<Buffer> {
   const chunks: Buffer[] = [];
+  for await (const chunk of readChunks(answer, request)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** The body of an answer as it comes. Throws NO_DAEMON if the connection breaks off. */
+export async function* readChunks(
+  answer: HttpAnswer,
+  request: Pick<HttpRequest, 'url' | 'signal'>,
+): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of answer.body) chunks.push(chunk as Buffer);
+    for await (const chunk of answer.body) yield chunk as Buffer;
   } catch (error) {
     throw translate(error, request);
   }
-  return Buffer.concat(chunks);
 }
 
 /** The body of an answer as it comes, line by line. Throws NO_DAEMON if the connection breaks off. */
@@ -106,14 +108,10 @@ export async function* readLines(
 ): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
-  try {
-    for await (const chunk of answer.body) {
-      const lines = (rest + decoder.decode(chunk as Buffer, { stream: true })).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) if (line !== '') yield line;
-    }
-  } catch (error) {
-    throw translate(error, request);
+  for await (const chunk of readChunks(answer, request)) {
+    const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) if (line !== '') yield line;
   }
   if (rest !== '') yield rest;
 }

@@ -1,12 +1,12 @@
 // Packs what is to be deployed as a tar stream: a function's folder, or a function made up around a bare ONNX file. Nothing
 // from outside the folder gets in, and function.yaml comes first so that a bad one is refused early.
 
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, relative, resolve, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { GpufaasError } from '../errors.ts';
-import { externalPath } from '../onnx/external.ts';
+import { externalPath, missingWeights } from '../onnx/external.ts';
 import { checkFunctionName } from './function-name.ts';
 import { readIgnoreRules } from './ignore-rules.ts';
 
@@ -79,6 +79,7 @@ async function prepareModel(path: string, name: string | undefined): Promise<Pac
   const files = [{ path: basename(path), bytes: size, modifiedMs: mtimeMs }];
   for (const external of inspectOnnx(path).externalFiles) {
     const file = externalPath(folder, external.location);
+    if (lstatSync(file, { throwIfNoEntry: false }) === undefined) throw missingWeights(external.location);
     files.push({ path: toSlashes(relative(folder, file)), ...(await fileWithin(file, roots, external.location)) });
   }
   const manifest = stringify({
@@ -122,9 +123,9 @@ async function fileWithin(path: string, roots: readonly string[], shown: string)
   try {
     target = await realpath(path);
   } catch (error) {
-    throw new GpufaasError('BAD_PACKAGE', `${shown} is missing (or a link that leads nowhere).`, {
+    throw new GpufaasError('BAD_PACKAGE', `${shown} is a link that leads nowhere.`, {
       cause: error,
-      suggestions: ['Put the file where it is expected: beside the model, inside the folder.'],
+      suggestions: ['Put the file itself there, or name the link in .gpufaasignore.'],
     });
   }
   if (!roots.some((root) => target.startsWith(root.endsWith(sep) ? root : root + sep))) {

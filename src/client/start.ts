@@ -55,6 +55,9 @@ const WAITING_FOR: Readonly<Record<string, string>> = {
   draining: 'Waiting for the old daemon to finish',
 };
 
+/** States that waiting does not change by itself; without a device in service (`unavailable`) the daemon tells its callers so. */
+const SETTLED: ReadonlySet<string> = new Set(['ready', 'degraded', 'unavailable']);
+
 /** A daemon that answers, with the state it is in (`ready`, `draining`, ...). */
 export interface Running extends Location {
   readonly status: string;
@@ -74,7 +77,10 @@ export async function findRunning(home: Home, signal?: AbortSignal): Promise<Run
     if (error.code !== 'TIMEOUT') throw error;
     throw new GpufaasError('TIMEOUT', `The daemon (pid ${location.pid}) at ${location.url} does not answer.`, {
       cause: error,
-      suggestions: [`\`kill -9 ${location.pid}\` ends it, and nothing that was deployed is lost; then \`gpufaas up\`.`],
+      suggestions: [
+        'It may be busy: try again in a moment.',
+        `If it stays so, \`kill -9 ${location.pid}\` ends it, and nothing that was deployed is lost; then \`gpufaas up\`.`,
+      ],
     });
   }
 }
@@ -88,7 +94,7 @@ export async function startInBackground(options: StartOptions): Promise<Started>
     while (Date.now() < deadline) {
       signal?.throwIfAborted();
       const running = await findRunning(home, signal);
-      if (running !== null && (running.status === 'ready' || running.status === 'degraded')) {
+      if (running !== null && SETTLED.has(running.status)) {
         attempt?.detach();
         return { location: running, started: running.pid === attempt?.pid };
       }

@@ -41,14 +41,21 @@ export default class Doctor extends BaseCommand {
     ];
     for (const [what, look] of steps) {
       this.progress.show(`Looking at ${what}`);
-      this.signal.throwIfAborted();
       const found = [await look()].flat();
+      this.signal.throwIfAborted();
       this.progress.clear();
       for (const check of found) this.print(renderCheck(check));
       checks.push(...found);
     }
     const healthy = checks.every((check) => check.status !== 'problem');
-    this.note(healthy ? 'All of it works.' : 'Some of it does not work: see above what to do.');
+    const perfect = checks.every((check) => check.status === 'ok');
+    this.note(
+      perfect
+        ? 'All of it works.'
+        : healthy
+          ? 'It works; see above what could be better.'
+          : 'Some of it does not work: see above what to do.',
+    );
     if (!healthy) process.exitCode = 1;
     return { healthy, version: this.config.version, platform: `${process.platform}-${process.arch}`, checks };
   }

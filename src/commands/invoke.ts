@@ -1,7 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { aboutFunction } from '../cli/about-function.ts';
-import { collect, copyToStdout, describeCall, resultOf } from '../cli/answer.ts';
+import { collect, copyToStdout, describeCall, resultOf, whyBrokenOff } from '../cli/answer.ts';
 import { BaseCommand } from '../cli/base-command.ts';
 import { readInput } from '../cli/input.ts';
 import { renderTiming } from '../cli/render/timing.ts';
@@ -93,11 +93,15 @@ export default class Invoke extends BaseCommand {
     const answer = await client.call(name, call);
     const callHeaders = readCallHeaders(answer.headers);
     if (answer.status >= 400) process.exitCode = 1;
-    if (this.jsonEnabled()) {
-      const result = resultOf(await collect(answer.body), answer.headers['content-type']);
-      return await describeCall(client, { name, status: answer.status, result, headers: callHeaders });
+    try {
+      if (this.jsonEnabled()) {
+        const result = resultOf(await collect(answer.body), answer.headers['content-type']);
+        return await describeCall(client, { name, status: answer.status, result, headers: callHeaders });
+      }
+      await copyToStdout(answer.body, this.signal);
+    } catch (error) {
+      throw await whyBrokenOff(error, client, callHeaders.id);
     }
-    await copyToStdout(answer.body, this.signal);
     this.note(renderTiming(callHeaders));
     if (answer.status >= 400) {
       throw new GpufaasError('HANDLER_ERROR', `${name} answered with status ${answer.status}.`, {

@@ -3,6 +3,7 @@ import { BaseCommand } from '../cli/base-command.ts';
 import { emulationNotice } from '../cli/emulated.ts';
 import { renderStatus } from '../cli/render/status.ts';
 import { otherPortNotice, resolveSettings, settingFlags } from '../cli/settings.ts';
+import { versionNotice } from '../cli/connect.ts';
 import { GpufaasClient } from '../client/client.ts';
 import { startInBackground } from '../client/start.ts';
 import { parseDuration } from '../units.ts';
@@ -36,12 +37,14 @@ export default class Up extends BaseCommand {
     this.progress.clear();
     const status = await new GpufaasClient({ ...location, signal: this.signal }).status();
     this.note(started ? `Started the daemon at ${status.url}.` : `The daemon runs already, at ${status.url}.`);
+    if (status.version !== this.config.version) this.note(versionNotice(status.version, this.config.version));
     const moved = started ? otherPortNotice(status.url, port) : null;
     if (moved !== null) this.note(moved);
     if (!started && serveFlags(flags).length > 0) {
       this.note('It keeps the settings it was started with; to change them: `gpufaas down`, then `gpufaas up` again.');
     }
     this.print(renderStatus(status));
+    if (status.status === 'unavailable') this.note('No device is in service: `gpufaas devices` shows their states.');
     const notice = emulationNotice(status.devices);
     if (notice !== null) this.note(notice);
     if (status.functions > 0) this.next('gpufaas ls');

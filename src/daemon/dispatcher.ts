@@ -190,6 +190,7 @@ export class Dispatcher {
     const resident = (): boolean => {
       if (wish.refusal !== null) throw wish.refusal;
       if (this.isQuarantined(model)) throw rejection('QUARANTINED');
+      if (this.#isOutOfService(device)) throw rejection('NO_DEVICE');
       const failure = this.#executor.loadFailures.get(model);
       if (failure !== undefined) throw failure;
       return Array.from(this.#executor.slots).some(
@@ -199,6 +200,12 @@ export class Dispatcher {
     const failure = `The model was not resident after ${Math.round(timeoutMs / 1000)} s.`;
     this.#wishes.add(wish);
     await this.#waiters.until(resident, timeoutMs, failure, signal).finally(() => this.#wishes.delete(wish));
+  }
+
+  /** True if the device, or all of them, will not be there unless somebody does something, or after a long pause. */
+  #isOutOfService(device: string | null): boolean {
+    const slots = Array.from(this.#executor.slots).filter(([id]) => device === null || id === device);
+    return slots.every(([, { runner }]) => ['unplugged', 'failed', 'stopped'].includes(runner.state));
   }
 
   /** Loads that somebody waits for went with a worker, or waited for one: they are asked for anew. */

@@ -96,16 +96,29 @@ export class ModelLibrary implements ModelIntake {
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<Model> {
+    const before = 'path' in declared ? await this.#storedNow() : null;
     const stored = await this.#bringIn(declared, place, report, signal);
     this.#held.set(stored.sha256, (this.#held.get(stored.sha256) ?? 0) + 1);
     try {
-      if ('path' in declared) await this.#keepWithinQuota(stored);
+      if ('path' in declared) await this.#keepWithinQuota();
       const batchRows = canBatch(stored) ? place.maxBatch : 1;
       return await this.#assessed(stored, { sessionOptions: declared.sessionOptions, batchRows }, report, signal);
     } catch (error) {
       this.release([stored]);
+      // It came with a deployment that it is no good for. What was fetched, or stored before, may be wanted yet.
+      if (before?.has(stored.sha256) === false) await this.#dropUnused(stored.sha256);
       throw error;
     }
+  }
+
+  async #storedNow(): Promise<ReadonlySet<string>> {
+    return new Set((await this.#options.modelStore.list()).map(({ sha256 }) => sha256));
+  }
+
+  async #dropUnused(sha256: string): Promise<void> {
+    if (this.inUse().has(sha256)) return;
+    await this.#options.modelStore.remove(sha256).catch(() => undefined);
+    await this.forget([sha256]);
   }
 
   release(models: Iterable<Pick<Model, 'sha256'>>): void {
@@ -140,22 +153,14 @@ export class ModelLibrary implements ModelIntake {
     return turn;
   }
 
-  /** Makes room for a model that came with its function; where there is none it does not stay. Throws DISK_FULL. */
-  async #keepWithinQuota({ sha256 }: StoredModel): Promise<void> {
+  /** Makes room for a model that came with its function. Throws DISK_FULL. */
+  async #keepWithinQuota(): Promise<void> {
     const { modelStore, quotaBytes } = this.#options;
-    const options = {
+    await keepWithinQuota(modelStore, 0, {
       quotaBytes,
       used: () => this.inUse(),
       onCleared: (removed: readonly string[]) => this.forget(removed),
-    };
-    try {
-      await keepWithinQuota(modelStore, 0, options);
-    } catch (error) {
-      if (this.#held.get(sha256) === 1 && this.#usersOf(sha256).length === 0) {
-        await modelStore.remove(sha256).catch(() => undefined);
-      }
-      throw error;
-    }
+    });
   }
 
   /** Sha256 of every model that a kept version of a function uses, or a deployment that is under way. */

@@ -1,7 +1,7 @@
 // The daemon as the gateway sees it: each verb of the Platform joined to the part that does it.
 
 import type { PlatformEvent } from '../api/events.ts';
-import type { FunctionDetail, FunctionSummary, StatusResponse } from '../api/schemas.ts';
+import type { DeviceStatus, FunctionDetail, FunctionSummary, StatusResponse } from '../api/schemas.ts';
 import type { Clock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
 import type { AsyncPlatform } from '../gateway/async-platform.ts';
@@ -89,7 +89,9 @@ export function createPlatform(parts: PlatformParts): Platform {
         });
       }
       if (catalog.isPinned(name)) {
-        throw new GpufaasError('CONFLICT', `${name} is pinned.`, { suggestions: [`gpufaas pin ${name} --off`] });
+        throw new GpufaasError('CONFLICT', `${name} is pinned.`, {
+          suggestions: [`\`gpufaas pin ${name} --off\` lets it go.`],
+        });
       }
     }
   };
@@ -166,17 +168,20 @@ export function createPlatform(parts: PlatformParts): Platform {
     };
   };
 
+  const state = (devices: readonly DeviceStatus[]): StatusResponse['status'] => {
+    if (calls.draining) return 'draining';
+    const serving = devices.filter((device) => device.state === 'ready').length;
+    if (serving === devices.length) return 'ready';
+    if (serving > 0) return 'degraded';
+    return devices.some((device) => device.state === 'starting' || device.state === 'restarting')
+      ? 'starting'
+      : 'unavailable';
+  };
+
   const status = (): StatusResponse => {
     const devices = inventory.devices();
-    const serving = devices.filter((device) => device.state === 'ready').length;
     return {
-      status: calls.draining
-        ? 'draining'
-        : serving === devices.length
-          ? 'ready'
-          : serving > 0
-            ? 'degraded'
-            : 'starting',
+      status: state(devices),
       pid: process.pid,
       url: parts.url(),
       version: parts.version,

@@ -105,9 +105,9 @@ const LOGS = { suggestions: ['`gpufaas logs` shows the stack and what the handle
 const oneLine = (text: string): string => text.trim().split('\n')[0]!.slice(0, 500);
 
 function describe(thrown: unknown): string {
-  return typeof thrown === 'object' && thrown !== null
-    ? 'an object that is no Error'
-    : `${typeof thrown}: ${String(thrown)}`;
+  if (typeof thrown === 'object' && thrown !== null) return 'an object that is no Error';
+  const text = String(thrown);
+  return thrown === undefined || thrown === null ? `${text} instead of an Error` : `${typeof thrown}: ${text}`;
 }
 
 /** Our own frames and Node's tell an author nothing. */

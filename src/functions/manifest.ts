@@ -41,6 +41,17 @@ const between =
     value >= least && value <= most ? null : `must be from ${words}`;
 
 const DAY_MS = 86_400_000;
+
+function keepAliveOf(text: string): number | null {
+  if (text === 'pinned') return null;
+  try {
+    return parseDuration(text);
+  } catch (error) {
+    if (!(error instanceof GpufaasError)) throw error;
+    throw new GpufaasError(error.code, error.message, { suggestions: [...error.suggestions, 'Or write pinned.'] });
+  }
+}
+
 const pathInside = readAs(
   (text) => (text.startsWith('./') ? text.slice(2) : text),
   (path) => {
@@ -120,10 +131,7 @@ export const manifestSchema = z
       .prefault('16MB')
       .describe('The largest request body, such as 16MB.'),
     priority: z.enum(['low', 'normal', 'high']).default('normal').describe('Which calls go first when many wait.'),
-    keepAlive: readAs(
-      (text) => (text === 'pinned' ? null : parseDuration(text)),
-      (ms) => (ms === null ? null : between(0, 365 * DAY_MS, '0 to 365d, or pinned')(ms)),
-    )
+    keepAlive: readAs(keepAliveOf, (ms) => (ms === null ? null : between(0, 365 * DAY_MS, '0 to 365d, or pinned')(ms)))
       .prefault('10m')
       .describe('How long a model stays when nothing else wants its memory, such as 10m; or pinned.'),
     batching: z

@@ -85,7 +85,7 @@ export class SecretStore {
         'DEPLOY_FAILED',
         `The function needs ${missing.length === 1 ? 'a secret that is' : 'secrets that are'} not set: ${missing.join(', ')}.`,
         {
-          suggestions: missing.map((name) => `\`gpufaas secret set ${name}\``),
+          suggestions: missing.map((name) => `Set it with \`gpufaas secret set ${name}\`.`),
         },
       );
     }

@@ -6,6 +6,7 @@ import { headers as names } from '../api/routes.ts';
 import type { Problem } from '../api/schemas.ts';
 import { toGpufaasError } from '../errors.ts';
 import type { GpufaasError } from '../errors.ts';
+import { holdOpen } from './body.ts';
 import type { CallSummary } from './platform.ts';
 
 const MAX_DETAIL = 1000;
@@ -108,7 +109,11 @@ export function writeError(
   extra: OutgoingHttpHeaders,
 ): GpufaasError {
   const { error, headers, body } = errorAnswer(thrown, style);
-  if (raw.headersSent) raw.destroy();
-  else writeParts(raw, error.status, { ...extra, ...headers }, [Buffer.from(JSON.stringify(body))]);
+  if (raw.headersSent) {
+    raw.destroy();
+    return error;
+  }
+  holdOpen(raw);
+  writeParts(raw, error.status, { ...extra, ...headers }, [Buffer.from(JSON.stringify(body))]);
   return error;
 }

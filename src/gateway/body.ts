@@ -1,10 +1,11 @@
 // Reads request bodies by hand: raw bytes, at most so many, at no less than a minimum rate, within a budget for all
 // bodies in memory. What does not arrive whole is never handed on.
 
-import type { IncomingMessage } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { z } from 'zod';
 import { GpufaasError } from '../errors.ts';
 import { freeChunk } from '../free-buffer.ts';
+import { formatSize } from '../units.ts';
 
 // After a refusal the rest of a body is read and dropped, so that the caller can finish sending and see the answer; but
 // not for ever.
@@ -61,8 +62,8 @@ export interface BodyLease {
 }
 
 const tooLarge = (maxBytes: number): GpufaasError =>
-  new GpufaasError('BODY_TOO_LARGE', `The body is larger than the ${maxBytes} bytes allowed here.`, {
-    suggestions: ['Send less, or raise maxBody in function.yaml and deploy again.'],
+  new GpufaasError('BODY_TOO_LARGE', `The body is larger than the ${formatSize(maxBytes)} allowed here.`, {
+    suggestions: ['Send less, or deploy the function with a larger `maxBody` in its function.yaml.'],
   });
 
 const tooSlow = (): GpufaasError =>
@@ -83,9 +84,21 @@ function watchRate(limits: BodyLimits, receivedBytes: () => number, fail: () => 
   return () => clearTimeout(timer);
 }
 
-/** Reads and drops what is left of a refused body within bounds, then cuts the connection if there is still more. */
+/**
+ * For an answer that may begin before its request is all there: the connection is not closed with it, even where the caller asked
+ * for that. What is still on its way would reset the connection, and the answer could be lost. `linger` closes it afterwards.
+ */
+export function holdOpen(response: ServerResponse): void {
+  if (!response.req.complete) response.shouldKeepAlive = true;
+}
+
+/**
+ * Reads and drops what is left of a refused body within bounds, then cuts the connection if there is still more, and closes it
+ * if the caller asked for that.
+ */
 export function linger(raw: IncomingMessage): void {
-  if (raw.complete || raw.destroyed) return;
+  if (raw.destroyed) return;
+  if (raw.complete) return closeIfAsked(raw);
   let dropped = 0;
   const cut = (): void => void raw.destroy();
   const timer = setTimeout(cut, LINGER_MS);
@@ -95,8 +108,14 @@ export function linger(raw: IncomingMessage): void {
     if (dropped > LINGER_BYTES) cut();
   });
   raw.on('error', () => {});
+  raw.once('end', () => closeIfAsked(raw));
   raw.once('close', () => clearTimeout(timer));
   raw.resume();
+}
+
+function closeIfAsked({ headers, httpVersion, socket }: IncomingMessage): void {
+  const connection = headers.connection ?? '';
+  if (/\bclose\b/i.test(connection) || (httpVersion === '1.0' && !/keep-alive/i.test(connection))) socket.end();
 }
 
 /** The whole body. Rejects with BODY_TOO_LARGE, SLOW_REQUEST, QUEUE_FULL, or CANCELLED if the caller went away. */

@@ -4,6 +4,7 @@
 import { promisify } from 'node:util';
 import { constants, deflate, deflateSync, gunzip, gzip, gzipSync, inflate, inflateRaw } from 'node:zlib';
 import { GpufaasError } from '../errors.ts';
+import { formatSize } from '../units.ts';
 
 /** The two content codings of the protocol. */
 export type Coding = 'gzip' | 'deflate';
@@ -36,7 +37,10 @@ export async function unpackBody(body: Uint8Array, coding: Coding, maxBytes: num
     return await (zlibFormat ? unpack.inflate(body, options) : unpack.inflateRaw(body, options));
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE') {
-      throw new GpufaasError('BODY_TOO_LARGE', `The body unpacks to more than the ${maxBytes} bytes allowed here.`);
+      throw new GpufaasError(
+        'BODY_TOO_LARGE',
+        `The body unpacks to more than the ${formatSize(maxBytes)} allowed here.`,
+      );
     }
     throw new GpufaasError('BAD_REQUEST', `The body is not valid ${coding} data.`);
   }

@@ -46,10 +46,15 @@ async function answerWithProgress(
   work: (report: (step: DeployStep) => void, signal: AbortSignal) => Promise<unknown>,
 ): Promise<FastifyReply> {
   const lines = new LineWriter(reply);
+  const gone = goneSignal(reply);
   try {
-    const result = await work((step) => lines.write(step), goneSignal(reply));
+    const result = await work((step) => lines.write(step), gone);
     lines.write({ type: 'done', result });
   } catch (thrown) {
+    if (gone.aborted) {
+      context.settings.log.info('a deployment was given up: its caller has gone');
+      return lines.begun ? reply : reply.hijack();
+    }
     if (!lines.begun) throw thrown;
     const error = toGpufaasError(thrown);
     if (error.code === 'INTERNAL') context.settings.log.error({ err: error.cause ?? error }, 'a deployment failed');

@@ -3,6 +3,7 @@
 
 import { once } from 'node:events';
 import type { FastifyReply } from 'fastify';
+import { holdOpen } from './body.ts';
 
 const CONTENT_TYPE = 'application/x-ndjson';
 // A reader that takes nothing for this long is cut off.
@@ -71,6 +72,7 @@ export class LineWriter {
     if (!this.#begun) {
       this.#begun = true;
       this.#reply.hijack();
+      holdOpen(raw);
       raw.writeHead(200, { 'content-type': CONTENT_TYPE, 'cache-control': 'no-store' });
     }
     raw.write(`${JSON.stringify(item)}\n`);

@@ -12,7 +12,7 @@ import { errorAnswer } from './answers.ts';
 import type { ErrorStyle } from './answers.ts';
 import { registerApi } from './api.ts';
 import { registerAsyncFunctions } from './async-functions.ts';
-import { BodyBudget, linger } from './body.ts';
+import { BodyBudget, holdOpen, linger } from './body.ts';
 import type { GatewayContext, GatewaySettings } from './context.ts';
 import { registerDeploy } from './deploy.ts';
 import { registerEvents } from './events.ts';
@@ -140,6 +140,7 @@ function answerError(context: GatewayContext, thrown: unknown, request: FastifyR
       'a request failed',
     );
   }
+  holdOpen(reply.raw);
   void reply
     .code(answer.error.status)
     .headers(answer.headers)

@@ -6,7 +6,7 @@ import { createReadStream } from 'node:fs';
 import { chmod, link, lstat, open, realpath, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, relative, sep } from 'node:path';
 import { GpufaasError } from '../errors.ts';
-import { externalPath } from '../onnx/external.ts';
+import { externalPath, missingWeights } from '../onnx/external.ts';
 import type { ExternalFile } from '../onnx/external.ts';
 import { formatSize } from '../units.ts';
 
@@ -38,10 +38,7 @@ export async function externalFile(modelFolder: string, root: string, external: 
   const shown = JSON.stringify(location.slice(0, 200));
   const real = await ordinaryFile(path, root).catch((error: GpufaasError) => {
     if (error.code !== 'FILE_NOT_FOUND') throw error;
-    throw badModel(
-      `The model keeps weights in ${shown}, and there is no such file beside it.`,
-      'Put the file beside the model and deploy the folder.',
-    );
+    throw missingWeights(location);
   });
   const { size } = await stat(real);
   if (size >= bytes) return real;

@@ -2,6 +2,7 @@
 
 import { isAbsolute, join, normalize, win32 } from 'node:path';
 
+import type { GpufaasError } from '../errors.ts';
 import { badModel } from './fields.ts';
 
 /** A file that a model needs beside itself. */
@@ -34,4 +35,12 @@ export function externalPath(folder: string, location: string): string {
     );
   }
   return join(folder, normal);
+}
+
+/** BAD_MODEL for weights that are not where the model says. */
+export function missingWeights(location: string): GpufaasError {
+  return badModel(
+    `The model keeps weights in ${JSON.stringify(location.slice(0, 200))}, and there is no such file beside it.`,
+    'Put the file beside the model and deploy again.',
+  );
 }

@@ -89,6 +89,8 @@ async function expectIntact(): Promise<void> {
     'tiny 1 ready',
     'unruly 1 ready',
   ]);
+  // No refused model stays on the disk.
+  expect((await daemon.client.models()).map(({ functions }) => functions)).toEqual([['tiny']]);
   const answer = await daemon.send('POST', '/v2/models/tiny/infer', GOOD);
   expect(answer.status, answer.text).toBe(200);
   const expected = TINY.answer([1, 2, 3, 4]);
@@ -187,7 +189,7 @@ describe('a request with', () => {
 
   it('a body over the limit of the function is 413 and names it', async () => {
     const answer = await daemon.send('POST', '/function/unruly', 'x'.repeat(2000));
-    expectProblem(answer, 413, 'BODY_TOO_LARGE', /1000 bytes.*maxBody/);
+    expectProblem(answer, 413, 'BODY_TOO_LARGE', /1 kB.*maxBody/);
   });
 
   it('a body that is cut off costs nobody else anything', async () => {

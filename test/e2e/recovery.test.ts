@@ -116,6 +116,8 @@ describe('with requests going on', () => {
   it('without any device calls wait or are told so, and go on when one is back', { timeout: 60_000 }, async () => {
     for (const id of ['emulated:0', 'emulated:1']) await act(id, 'unplug');
     expect((await daemon.send('GET', '/readyz')).status).toBe(503);
+    expect((await daemon.client.status()).status).toBe('unavailable');
+    await expect(daemon.client.load('tiny')).rejects.toMatchObject({ code: 'NO_DEVICE', exitCode: 5 });
     const waiting = daemon.send('POST', '/function/tiny', TENSORS);
     await sleep(200);
     for (const id of ['emulated:0', 'emulated:1']) await act(id, 'plug');

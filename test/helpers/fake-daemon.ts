@@ -80,7 +80,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, contex
     case 'GET /readyz':
       return json(response, {});
     case 'GET /api/v1/status':
-      return json(response, statusOf(context));
+      return json(response, statusOf(addressOf(context), context.home));
     case 'GET /api/v1/functions':
       return json(response, [SUMMARY]);
     case 'POST /api/v1/functions':
@@ -138,7 +138,7 @@ function deploy(response: ServerResponse, body: Buffer, context: Context): void 
     },
   });
   parser.on('end', () => {
-    const url = `${statusOf(context).url}/function/${SUMMARY.name}`;
+    const url = `${addressOf(context)}/function/${SUMMARY.name}`;
     const { runMsByRows: _, ...model } = DETAIL.modelDetails[0]!;
     const steps: DeployProgress[] = [
       { type: 'step', step: 'check', message: 'Checking' },
@@ -149,11 +149,16 @@ function deploy(response: ServerResponse, body: Buffer, context: Context): void 
   parser.end(body);
 }
 
-function statusOf({ server, home }: Context): StatusResponse {
+function addressOf({ server }: Context): string {
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** What the daemon at this address says of itself. */
+export function statusOf(url: string, home: Home = resolveHome()): StatusResponse {
   return {
     status: 'ready',
     pid: process.pid,
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url,
     version: '0.1.0',
     policy: 'lalbo3',
     devices: PS.devices,
@@ -227,7 +232,7 @@ const PS: PsResponse = {
   queued: 0,
 };
 
-const INVOCATION: InvocationRecord = {
+export const INVOCATION: InvocationRecord = {
   id: '0f3c',
   function: 'echo',
   version: 2,

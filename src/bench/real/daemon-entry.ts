@@ -80,8 +80,8 @@ async function run(order: DaemonOrder): Promise<void> {
   tell({ type: 'ready', url: daemon.url });
 }
 
-// Ctrl-C reaches the whole process group: it is the bench that ends the daemon, by closing the channel.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
+// Ctrl-C and the end of the terminal reach the whole process group: it is the bench that ends the daemon, by closing the channel.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.once('message', (order: DaemonOrder) => {
   run(order).catch((thrown: unknown) => {
     const { code, message } = toGpufaasError(thrown);

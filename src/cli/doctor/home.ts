@@ -93,7 +93,14 @@ export async function checkDaemon(home: Home, version: string, settings: Setting
   const sameVersion = running.version === version;
   const advice = `This command line is version ${version}: \`gpufaas down\`, then \`gpufaas up\`.`;
   const daemon = sameVersion ? ok('daemon', message) : trouble('daemon', 'warning', message, advice);
-  return [daemon, await checkTelemetry(running)];
+  return [daemon, ...devicesInService(running), await checkTelemetry(running)];
+}
+
+function devicesInService({ status }: Running): Check[] {
+  const advice = '`gpufaas devices` shows their states, the daemon log why.';
+  if (status === 'unavailable') return [trouble('in service', 'problem', 'no device of the daemon', advice)];
+  if (status === 'degraded') return [trouble('in service', 'warning', 'not all devices of the daemon', advice)];
+  return [];
 }
 
 async function checkPort(settings: Settings): Promise<Check> {

@@ -139,7 +139,7 @@ export default class Bench extends BaseCommand {
       });
     }
     // Whoever ends a long bench, its daemons and their homes go too, and what is done is printed.
-    process.once('SIGTERM', this.interrupt);
+    for (const signal of ['SIGTERM', 'SIGHUP']) process.once(signal, this.interrupt);
     const options = { signal: this.signal, onStep: (message: string) => this.progress.show(message) };
     if (flags.emulate === true) {
       const speed = parseNumber('--speed', flags.speed ?? '20', { above: 0, atMost: 1000 });

@@ -2,9 +2,10 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import { builtProgram } from '../../helpers/built.ts';
 
@@ -133,6 +134,26 @@ describe('gpufaas bench', () => {
     expect(stdout).toContain('Working set 15');
     expect(stderr).toContain('Interrupted');
   });
+
+  it.each(['SIGHUP', 'SIGTERM'] as const)(
+    '%s to all of the terminal leaves no files of a real daemon',
+    async (signal) => {
+      const temporary = mkdtempSync(join(folder, 'temporary-'));
+      const child = spawn(process.execPath, [program, 'bench', '--emulate', '--policy', 'lb'], {
+        env: { ...process.env, GPUFAAS_HOME: folder, TMPDIR: temporary },
+        stdio: 'ignore',
+        detached: true,
+      });
+      const ended = once(child, 'close');
+      const left = (): string[] => readdirSync(temporary).filter((name) => name.startsWith('gpufaas-bench-'));
+      await expect.poll(() => left().length, { timeout: 30_000 }).toBe(2);
+      await sleep(1000);
+      // To the whole group: to the daemon of the bench as well.
+      process.kill(-child.pid!, signal);
+      expect(await ended).toEqual([130, null]);
+      expect(left()).toEqual([]);
+    },
+  );
 
   it('needs a daemon for a replay', async () => {
     expect(await gpufaas(['bench', '--replay'])).toMatchObject({ code: 4, stdout: '' });

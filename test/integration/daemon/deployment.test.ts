@@ -40,7 +40,7 @@ it('A pinned function is not unloaded, and the caller learns at once why', { tim
   await expect(client.unload('held')).rejects.toMatchObject({
     code: 'CONFLICT',
     message: 'held is pinned.',
-    suggestions: ['gpufaas pin held --off'],
+    suggestions: ['`gpufaas pin held --off` lets it go.'],
   });
   await client.pin('held', false);
   await client.unload('held');

@@ -27,6 +27,7 @@ describe('a handler that', () => {
     ['throws an Error', `throw new Error('no digit found');`, 'The handler threw: no digit found'],
     ['throws a TypeError', `null!.x;`, /^The handler threw: TypeError: .*null/],
     ['throws text', `throw 'oops';`, 'The handler threw string: oops'],
+    ['throws nothing', `throw undefined;`, 'The handler threw undefined instead of an Error'],
     ['returns a function', `return () => 1;`, 'The handler returned a function.'],
     ['returns a circle', `const a: any = {}; a.a = a; return a;`, /^The handler returned a value that JSON can't hold/],
     ['returns a Response of status 101', `return { __proto__: Response.prototype };`, /^The handler/],

@@ -1,7 +1,9 @@
 // The gateway on a real socket: slow, cut, oversized and broken requests, callers that go away, answers that stream.
 
 import type { AddressInfo } from 'node:net';
+import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { Platform } from '../../../src/gateway/platform.ts';
 import type { GatewayOptions } from '../../../src/gateway/server.ts';
 import type { FakeFunction, Handle } from '../../helpers/fake-platform.ts';
 import { AUTHORIZED, gatewayWith } from '../../helpers/gateway.ts';
@@ -84,6 +86,18 @@ describe('a body', () => {
     await connection.closed();
     expect(connection.statuses).toEqual([413, 200]);
     expect(platform.calls).toHaveLength(1);
+  });
+
+  test('that is too large is read to its end also for a caller that asked to close, so that no reset takes its answer', async () => {
+    const { open } = await listen([{ name: 'f', handle: echo, maxBodyBytes: 1000 }]);
+    const connection = open();
+    connection.send('POST', '/function/f', { 'content-length': 200_000, connection: 'close' });
+    await expect.poll(() => connection.statuses).toEqual([413]);
+    await pause(100);
+    expect(connection.socket.readableEnded).toBe(false);
+    connection.socket.write('x'.repeat(200_000));
+    await connection.closed();
+    expect(connection.socket.errored).toBeNull();
   });
 
   test('that grows too large in chunks is refused', async () => {
@@ -179,6 +193,25 @@ describe('a caller that goes away', () => {
     expect(await answer.text()).toBe('a');
     await pause(50);
     expect(signals[0]!.aborted).toBe(false);
+  });
+
+  test('is no failure of a deployment', async () => {
+    const logged: string[] = [];
+    const log = pino({ level: 'info' }, { write: (line: string) => void logged.push(line) });
+    const { open, platform } = await listen([], { log });
+    const pullModel: Platform['pullModel'] = (_source, onProgress, signal) => {
+      onProgress({ type: 'step', step: 'fetch', message: 'Fetching the model' });
+      return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)));
+    };
+    Object.assign(platform, { pullModel });
+    const body = JSON.stringify({ url: 'https://example.org/m.onnx' });
+    const connection = open();
+    const headers = { ...AUTHORIZED, 'content-type': 'application/json', 'content-length': body.length };
+    connection.send('POST', '/api/v1/models/pull', headers, body);
+    await expect.poll(() => connection.received).toContain('Fetching the model');
+    connection.socket.destroy();
+    await expect.poll(() => logged.length).toBe(1);
+    expect(JSON.parse(logged[0]!)).toMatchObject({ level: 30, msg: expect.stringContaining('its caller has gone') });
   });
 
   test('stops its deployment', async () => {

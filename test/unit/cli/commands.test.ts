@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { problem, startFakeDaemon, type FakeDaemon } from '../../helpers/fake-daemon.ts';
+import { INVOCATION, problem, startFakeDaemon, statusOf, type FakeDaemon } from '../../helpers/fake-daemon.ts';
 
 // oclif loads commands with Node's own loader. Loaded by vitest's, this module would have other classes of errors than they.
 const { execute } = createRequire(import.meta.url)('../../../src/cli/main.ts') as {
@@ -120,6 +120,21 @@ describe('invoke', () => {
     const { code, stdout, stderr } = await run(['invoke', 'echo', '-d', 'x']);
     expect({ code, stdout }).toEqual({ code: 1, stdout: 'teapot' });
     expect(stderr).toContain('echo answered with status 418');
+  });
+
+  it.each([[[]], [['--json']]])('says why an answer broke off in the middle: %s', async (flags) => {
+    daemon.answers.set('POST /function/echo', (response) => {
+      response.writeHead(200, { 'x-call-id': 'id-1', 'content-type': 'text/plain' });
+      response.write('half', () => response.destroy());
+    });
+    daemon.answers.set('GET /api/v1/invocations/id-1', (response) =>
+      response.end(JSON.stringify({ ...INVOCATION, errorCode: 'HANDLER_ERROR', errorMessage: 'The handler threw: x' })),
+    );
+    const { code, stdout, stderr } = await run(['invoke', 'echo', '-d', 'x', ...flags]);
+    expect(code).toBe(1);
+    const said = flags.length === 0 ? stderr : stdout;
+    expect(said).toContain('The answer broke off: The handler threw: x');
+    expect(said).toContain('`gpufaas logs echo`');
   });
 
   it('exits 5 when the queue is full', async () => {
@@ -271,6 +286,24 @@ describe('every other command', () => {
     expect(stderr).toMatch(/runs already.*\nNext: `gpufaas ls`\n$/);
   });
 
+  it('says on `up` that what runs is of another version', async () => {
+    daemon.answers.set('GET /api/v1/status', (response, _body, request) => {
+      response.end(JSON.stringify({ ...statusOf(`http://${request.headers.host}`), version: '99.0.0' }));
+    });
+    expect((await run(['up'])).stderr).toMatch(/runs already.*\nThe daemon is version 99\.0\.0, .*`gpufaas down`/);
+  });
+
+  it('asks a daemon without a device in service at once, and does not wait for one', async () => {
+    daemon.answers.set('GET /api/v1/status', (response, _body, request) => {
+      response.end(JSON.stringify({ ...statusOf(`http://${request.headers.host}`), status: 'unavailable' }));
+    });
+    daemon.answers.set('POST /function/echo', (response) =>
+      problem(response, 503, 'NO_DEVICE', 'No device is in service.'),
+    );
+    await expect(run(['invoke', 'echo', '-d', 'x'])).resolves.toMatchObject({ code: 5, stdout: '' });
+    expect((await run(['up'])).stderr).toContain('No device is in service: `gpufaas devices`');
+  });
+
   it('knows the other name of a command', async () => {
     expect((await run(['config', 'ls'])).stderr).toContain('Did you mean `gpufaas config list`?');
     expect((await run(['list'])).stderr).toContain('Did you mean `gpufaas ls`?');
@@ -319,6 +352,9 @@ describe('usage errors', () => {
   it.each([
     [['lss'], 'Did you mean `gpufaas ls`?'],
     [['config', 'gte'], 'Did you mean `gpufaas config get`?'],
+    [['help', 'devicse'], 'Did you mean `gpufaas devices`?'],
+    [['help', 'models', 'frobnicate'], '`gpufaas models --help` lists the commands'],
+    [['config', 'frobnicate'], '`gpufaas config --help` lists the commands'],
     [['ls', 'extra'], 'takes no "extra"'],
     [['invoke'], 'FN is missing'],
     [['invoke', 'echo', '--heder', 'x'], 'Did you mean --header?'],

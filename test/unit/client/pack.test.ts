@@ -180,7 +180,10 @@ describe('packing a bare model', () => {
 
   it('refuses weights that are missing, outside, or a link to the outside', async () => {
     write({ 'm.onnx': twice('w.bin').model });
-    await expect(preparePackage(join(folder, 'm.onnx'))).rejects.toMatchObject({ code: 'BAD_PACKAGE' });
+    await expect(preparePackage(join(folder, 'm.onnx'))).rejects.toMatchObject({
+      code: 'BAD_MODEL',
+      message: expect.stringMatching(/keeps weights in "w\.bin", and there is no such file/),
+    });
     symlinkSync('/etc/hostname', join(folder, 'w.bin'));
     await expect(preparePackage(join(folder, 'm.onnx'))).rejects.toMatchObject({ code: 'BAD_PACKAGE' });
     write({ 'up.onnx': twice('../w.bin').model });

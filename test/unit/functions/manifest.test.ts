@@ -151,6 +151,7 @@ sample: samples/seven.png
     ],
     ['broken YAML', 'name: [a\nmodels: {', /is not valid YAML: .* line 1|2/],
     ['a key twice', `${MINIMAL}name: b\n`, /Map keys must be unique at line 4/],
+    ['a model that is to stay for ever', `${MINIMAL}keepAlive: forever\n`, /is not a duration\..* Or write pinned\./],
     ['a list', '- a\n', /must be a mapping/],
     ['nothing', '', /must be a mapping/],
   ])('with %s is refused and says where', (_, yaml, message) => {

@@ -47,7 +47,10 @@ describe('the secrets', () => {
     const error = failure(() => secrets.values(['there', 'api-key', 'other']));
     expect(error.code).toBe('DEPLOY_FAILED');
     expect(error.message).toMatch(/not set: api-key, other/);
-    expect(error.suggestions).toEqual(['`gpufaas secret set api-key`', '`gpufaas secret set other`']);
+    expect(error.suggestions).toEqual([
+      'Set it with `gpufaas secret set api-key`.',
+      'Set it with `gpufaas secret set other`.',
+    ]);
   });
 
   it.each(['', '../x', 'a b', 'a\0', '__proto__', '1a', 'x'.repeat(64)])('can not be called %j', (name) => {
