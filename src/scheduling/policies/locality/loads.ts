@@ -104,7 +104,7 @@ export class Loads {
         this.#loadForQueue(waiting[this.#turn++ % waiting.length]!);
       }
     }
-    this.#loadHinted();
+    if (this.#hinted.size > 0) this.#loadHinted();
     if (this.#preload.length > 0) this.#loadAhead();
     if (this.#switches.replicas && isMet) this.#replicate(devices);
   }
@@ -155,17 +155,18 @@ export class Loads {
     const { nowMs } = this.#pool;
     const isHeld = model.copies.size > 0;
     const queued = model.waiting.size;
-    const before = this.#outlook.waits(model, Infinity, loadMs);
+    const before = isHeld ? this.#outlook.waits(model, Infinity) : null;
     // A load ends no sooner than the last of the queue would start anyway.
-    if (isHeld && before.lastMs <= loadMs) return null;
+    if (before !== null && before.lastMs <= loadMs) return null;
     const horizonMs = demandHorizon * loadMs;
     return this.#choose(model, horizonMs, least, (device, room) => {
       const freeAtMs = this.#outlook.deviceFreeAt(device) + device.expectedMs;
       const readyAtMs = device.overlap ? Math.max(nowMs + loadMs, freeAtMs) : freeAtMs + loadMs;
-      const savedMs = isHeld
-        ? before.sumMs - this.#outlook.waits(model, readyAtMs, loadMs).sumMs
-        : queued * (loadMs - (readyAtMs - nowMs) - ((queued - 1) * runMs) / 2);
-      if (isHeld && savedMs <= 0) return -Infinity;
+      const savedMs =
+        before === null
+          ? queued * (loadMs - (readyAtMs - nowMs) - ((queued - 1) * runMs) / 2)
+          : before.sumMs - this.#outlook.waits(model, readyAtMs).sumMs;
+      if (before !== null && savedMs <= 0) return -Infinity;
       const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
       const crowding = spread * runMs * this.#worth.utilizationWithout(device, model);
       const blocking = device.overlap ? 0 : demandBlocking * this.#blocking.costMs(device, loadMs, model);
