@@ -71,7 +71,6 @@ class Locality implements PolicyInstance {
   /** A device that starts nothing until a large model, overtaken long, fits on it. */
   #draining: { readonly device: DeviceState; readonly model: ModelState } | null = null;
   #devices = 0;
-  /** Scratch of `#runnable`, of `place`. */
   readonly #found: Copy[] = [];
   readonly #models: ModelState[] = [];
 
@@ -166,11 +165,13 @@ class Locality implements PolicyInstance {
 
   copyAdded(copy: Copy): void {
     this.#loads.unheld.remove(copy.model);
+    if (copy.model.copies.size === 1) this.#loads.held++;
     this.#setLimit(copy.model);
     if (copy.model.waiting.size > 0) this.#outlook.expect(copy.model);
   }
 
   copyRemoved({ model }: Copy): void {
+    if (model.copies.size === 0) this.#loads.held--;
     if (model.waiting.size === 0) return;
     this.#touched.add(model);
     if (model.copies.size === 0) this.#loads.unheld.put(model);
