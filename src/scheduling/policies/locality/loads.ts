@@ -23,7 +23,8 @@ const FEW_OF_MANY = 5;
 const MOST_PATIENCE = 16;
 /**
  * Waiting models looked at per decision beside those whose queue changed: in turn, because time alone changes little. The
- * fewer devices, the rarer are decisions, and the more it matters which load is worth most: so many divided by the devices.
+ * fewer devices, the rarer are decisions, and the more it matters which load is worth most: so many divided by the devices,
+ * but no more than the sample.
  */
 const LEAST_IN_TURN = 4;
 const IN_TURN_BY_DEVICES = 192;
@@ -112,7 +113,8 @@ export class Loads {
       candidates.clear();
       for (const model of touched) candidates.add(model);
       const waiting = this.#pool.waitingModels;
-      const inTurn = Math.max(LEAST_IN_TURN, Math.ceil(IN_TURN_BY_DEVICES / Math.max(1, devices)));
+      const share = Math.min(this.#tuning.sample, Math.ceil(IN_TURN_BY_DEVICES / Math.max(1, devices)));
+      const inTurn = Math.max(LEAST_IN_TURN, share);
       for (let looked = Math.min(inTurn, waiting.length); looked > 0; looked--) {
         candidates.add(waiting[this.#turn++ % waiting.length]!);
       }
