@@ -103,6 +103,11 @@ export class DeviceCopies<C extends Linked<C>> {
     return this.#table.get(model, this.#device) !== undefined;
   }
 
+  /** Where to begin: the next is `newer`. For loops that are gone through all the time. */
+  get oldest(): C | null {
+    return this.#oldest;
+  }
+
   values(): IterableIterator<C> {
     return new Walk(this.#oldest, true, 'copy');
   }
@@ -154,6 +159,11 @@ export class ModelCopies<C extends Linked<C>> {
 
   get size(): number {
     return this.#size;
+  }
+
+  /** Where to begin: the next is `after`. For loops that are gone through all the time. */
+  get first(): C | null {
+    return this.#first;
   }
 
   values(): IterableIterator<C> {

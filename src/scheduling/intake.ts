@@ -91,6 +91,7 @@ export class Intake {
 
   /** Ends the requests of models that no device could ever hold beside what is pinned; true if there were any. */
   rejectMisfits(models: readonly ModelState[]): boolean {
+    if (models.length === 0) return false;
     const misfits = models.filter((model) => model.waiting.size > 0 && !this.#canEverFit(model));
     for (const model of misfits) this.#rejectWaiting(model, 'DOES_NOT_FIT', { misfit: this.#misfit(model) });
     return misfits.length > 0;

@@ -102,7 +102,8 @@ export class Pool {
   }
 
   /** Ends the setting aside; returns the models concerned. */
-  restoreAside(): ModelState[] {
+  restoreAside(): readonly ModelState[] {
+    if (this.#aside.length === 0) return this.#aside;
     const models = this.#aside.splice(0);
     for (const model of models) if (model.waiting.size > 0) this.#waiting.put(model);
     return models;

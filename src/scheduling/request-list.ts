@@ -75,6 +75,11 @@ export class RequestList<T extends Ordered> {
     this.#size--;
   }
 
+  /** Where to begin: the next is `after`. For loops that are gone through all the time. */
+  get first(): ListNode<T> | null {
+    return this.#head;
+  }
+
   /** From the earliest on; the list must not change meanwhile. */
   *[Symbol.iterator](): Generator<T> {
     for (let node = this.#head; node !== null; node = node.after) yield node.item;

@@ -208,6 +208,7 @@ export class Residency {
   }
 
   evictUnwanted(): void {
+    if (this.#unwanted.size === 0) return;
     for (const copy of this.#unwanted) {
       if (mayGo(copy)) this.evict(copy, copy.model.removed ? 'removed' : 'requested');
     }

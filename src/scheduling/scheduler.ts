@@ -104,7 +104,7 @@ class Scheduler implements SchedulingCore {
     pool.nowMs = nowMs;
     this.#intake.expire();
     pool.residency.evictUnwanted();
-    for (const device of pool.overfull.splice(0)) pool.residency.makeRoom(device, 0);
+    if (pool.overfull.length > 0) for (const device of pool.overfull.splice(0)) pool.residency.makeRoom(device, 0);
     const reservations = this.#reservations.grant();
     pool.serveBound();
     const refusals = this.#wishes.fulfil();

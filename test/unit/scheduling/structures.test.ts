@@ -7,6 +7,7 @@ import type { Linked } from '../../../src/scheduling/copies.ts';
 import { DenseHeap } from '../../../src/scheduling/dense-heap.ts';
 import { LocalQueue } from '../../../src/scheduling/local-queue.ts';
 import { RequestList, isEarlier } from '../../../src/scheduling/request-list.ts';
+import { UniqueList } from '../../../src/scheduling/unique-list.ts';
 
 interface End {
   readonly index: number;
@@ -136,5 +137,23 @@ describe('the local queue', () => {
     expect([...queue]).toEqual([requests[0], requests[3], requests[4]]);
     expect(queue.first()).toBe(requests[0]);
     expect(queue.size).toBe(3);
+  });
+});
+
+describe('the list in which nothing stands twice', () => {
+  it('has what a set would have, in the same order, however often it was emptied', () => {
+    const rounds = fc.array(fc.array(fc.nat({ max: 80 }), { maxLength: 40 }), { maxLength: 8 });
+    fc.assert(
+      fc.property(rounds, (all) => {
+        const items = ends(81);
+        const list = new UniqueList<End>();
+        for (const round of all) {
+          for (const index of round) list.add(items[index]!);
+          expect(list.items.map(({ index }) => index)).toEqual([...new Set(round)]);
+          list.clear();
+          expect(list.items).toEqual([]);
+        }
+      }),
+    );
   });
 });

@@ -30,7 +30,8 @@ export class Blocking {
   costMs(device: DeviceState, durationMs: number, except: ModelState): number {
     let sum = 0;
     let seen = 0;
-    for (const { model } of device.copies.values()) {
+    for (let copy = device.copies.oldest; copy !== null; copy = copy.newer) {
+      const { model } = copy;
       if (model !== except) sum += this.#popularity.rate(model) * this.#waitMs2(model, device, durationMs);
       if (++seen >= MOST_COPIES) break;
     }
@@ -43,7 +44,7 @@ export class Blocking {
     let idle = 0;
     let others = 0;
     let firstMs = durationMs;
-    for (const copy of model.copies.values()) {
+    for (let copy = model.copies.first; copy !== null; copy = copy.after) {
       if (copy.device === device) continue;
       const freeInMs = this.#outlook.copyFreeAt(copy) - this.#worth.nowMs;
       if (freeInMs <= 0 && ++idle >= ENOUGH_IDLE) break;

@@ -7,6 +7,7 @@ import type { Pool } from '../../pool.ts';
 import { headArrival, headId } from '../../state.ts';
 import type { DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { DecisionReason } from '../../types.ts';
+import { UniqueList } from '../../unique-list.ts';
 import type { Blocking } from './blocking.ts';
 import type { Switches } from './mechanisms.ts';
 import type { Outlook } from './outlook.ts';
@@ -20,12 +21,19 @@ const MOST_REPLICAS = 3;
 /** Of more devices than the sample, so many are looked at: a few random choices are nearly as good as all. */
 const FEW_OF_MANY = 5;
 const MOST_PATIENCE = 16;
-/** Waiting models looked at per decision beside those whose queue changed: in turn, because time alone changes little. */
-const LOOKED_AT_IN_TURN = 4;
+/**
+ * Waiting models looked at per decision beside those whose queue changed: in turn, because time alone changes little. The
+ * fewer devices, the rarer are decisions, and the more it matters which load is worth most: so many divided by the devices,
+ * but no more than the sample.
+ */
+const LEAST_IN_TURN = 4;
+const IN_TURN_BY_DEVICES = 192;
 
 interface Choice {
+  readonly model: ModelState;
   readonly device: DeviceState;
   readonly room: Room;
+  readonly worth: number;
 }
 
 /** The loads of one pool. */
@@ -34,9 +42,12 @@ export class Loads {
   readonly loadable = new IndexSet();
   /** Models that are waited for and held nowhere, the longest waiting first. */
   readonly unheld = new DenseHeap<ModelState>(headArrival, headId);
+  /** Of the registered models, those that have a copy. */
+  held = 0;
   /** Models asked for lately: candidates for replicas. */
   readonly #recent = new Set<ModelState>();
   readonly #hinted = new Set<ModelState>();
+  readonly #candidates = new UniqueList<ModelState>();
   #preload: ModelState[] = [];
   #cursor = 0;
   #turn = 0;
@@ -98,13 +109,18 @@ export class Loads {
     const isMet = this.#loadUnheld();
     // While some wait for a first copy, lanes are not spent on further ones.
     if (isMet && this.#switches.economics) {
-      for (const model of touched) this.#loadForQueue(model);
+      const candidates = this.#candidates;
+      candidates.clear();
+      for (const model of touched) candidates.add(model);
       const waiting = this.#pool.waitingModels;
-      for (let looked = Math.min(LOOKED_AT_IN_TURN, waiting.length); looked > 0; looked--) {
-        this.#loadForQueue(waiting[this.#turn++ % waiting.length]!);
+      const share = Math.min(this.#tuning.sample, Math.ceil(IN_TURN_BY_DEVICES / Math.max(1, devices)));
+      const inTurn = Math.max(LEAST_IN_TURN, share);
+      for (let looked = Math.min(inTurn, waiting.length); looked > 0; looked--) {
+        candidates.add(waiting[this.#turn++ % waiting.length]!);
       }
+      this.#loadForQueues(candidates.items);
     }
-    this.#loadHinted();
+    if (this.#hinted.size > 0) this.#loadHinted();
     if (this.#preload.length > 0) this.#loadAhead();
     if (this.#switches.replicas && isMet) this.#replicate(devices);
   }
@@ -114,7 +130,7 @@ export class Loads {
     const { model } = request;
     const room = this.#worth.roomFor(model, device, this.#tuning.demandHorizon * model.loadMs);
     if (room === null) return false;
-    this.#load(model, { device, room }, request, 'age-limit');
+    this.#load({ model, device, room, worth: 0 }, request, 'age-limit');
     return true;
   }
 
@@ -134,7 +150,7 @@ export class Loads {
         // The core rejects its requests if no device could ever hold it.
         this.#pool.setAside(model);
       } else {
-        this.#load(model, choice, model.waiting.head()!, 'economic');
+        this.#load(choice, model.waiting.head()!, 'economic');
       }
       model = this.unheld.top();
     }
@@ -142,10 +158,21 @@ export class Loads {
     return this.unheld.size === 0;
   }
 
-  #loadForQueue(model: ModelState): void {
-    if (model.waiting.size === 0 || model.copies.size === 0 || model.barred || !this.#canLoad) return;
-    const choice = this.#chooseForQueue(model, 0);
-    if (choice !== null) this.#load(model, choice, model.waiting.head()!, 'economic');
+  /** Further copies of models that are waited for, where they are worth it: the one that is worth most first. */
+  #loadForQueues(candidates: readonly ModelState[]): void {
+    while (this.#canLoad) {
+      let best: Choice | null = null;
+      let bestWorth = 0;
+      for (const model of candidates) {
+        if (model.waiting.size === 0 || model.copies.size === 0 || model.barred) continue;
+        const choice = this.#chooseForQueue(model, bestWorth);
+        if (choice === null) continue;
+        best = choice;
+        bestWorth = choice.worth;
+      }
+      if (best === null) return;
+      this.#load(best, best.model.waiting.head()!, 'economic');
+    }
   }
 
   /** Where a load serves the model's queue best, if it is worth more than `least` there. */
@@ -155,17 +182,18 @@ export class Loads {
     const { nowMs } = this.#pool;
     const isHeld = model.copies.size > 0;
     const queued = model.waiting.size;
-    const before = this.#outlook.waits(model, Infinity, loadMs);
+    const before = isHeld ? this.#outlook.waits(model, Infinity) : null;
     // A load ends no sooner than the last of the queue would start anyway.
-    if (isHeld && before.lastMs <= loadMs) return null;
+    if (before !== null && before.lastMs <= loadMs) return null;
     const horizonMs = demandHorizon * loadMs;
     return this.#choose(model, horizonMs, least, (device, room) => {
       const freeAtMs = this.#outlook.deviceFreeAt(device) + device.expectedMs;
       const readyAtMs = device.overlap ? Math.max(nowMs + loadMs, freeAtMs) : freeAtMs + loadMs;
-      const savedMs = isHeld
-        ? before.sumMs - this.#outlook.waits(model, readyAtMs, loadMs).sumMs
-        : queued * (loadMs - (readyAtMs - nowMs) - ((queued - 1) * runMs) / 2);
-      if (isHeld && savedMs <= 0) return -Infinity;
+      const savedMs =
+        before === null
+          ? queued * (loadMs - (readyAtMs - nowMs) - ((queued - 1) * runMs) / 2)
+          : before.sumMs - this.#outlook.waits(model, readyAtMs).sumMs;
+      if (before !== null && savedMs <= 0) return -Infinity;
       const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
       const crowding = spread * runMs * this.#worth.utilizationWithout(device, model);
       const blocking = device.overlap ? 0 : demandBlocking * this.#blocking.costMs(device, loadMs, model);
@@ -189,7 +217,7 @@ export class Loads {
       const worth = value(device, room);
       if (best !== null && worth <= bestValue) return;
       if (worth <= bestValue && bestValue !== -Infinity) return;
-      best = { device, room };
+      best = { model, device, room, worth };
       bestValue = worth;
     };
     const { sample } = this.#tuning;
@@ -216,7 +244,7 @@ export class Loads {
         const blocking = device.overlap ? 0 : this.#blocking.costMs(device, model.loadMs, model);
         return model.loadMs + ahead - room.lossMs - blocking;
       });
-      if (choice !== null) this.#load(model, choice, null, 'hint');
+      if (choice !== null) this.#load(choice, null, 'hint');
     }
     this.#hinted.clear();
   }
@@ -234,7 +262,7 @@ export class Loads {
         room.victims.length > 0 ? -Infinity : device.freeBytes,
       );
       if (choice === null || choice.room.victims.length > 0) continue;
-      this.#load(model, choice, null, 'preload');
+      this.#load(choice, null, 'preload');
     }
     this.#preload = left;
   }
@@ -245,7 +273,7 @@ export class Loads {
     if (nowMs < this.#nextReplicaMs) return;
     let tried: ModelState | undefined;
     for (let started = 0; started < MOST_REPLICAS; started++) {
-      if (this.loadable.size <= this.#tuning.freeLanes * devices || !this.#pool.hasLoadLane) return;
+      if (this.loadable.size <= this.#lanesKept(devices) || !this.#pool.hasLoadLane) return;
       const model = this.#mostWanting();
       if (model === undefined) break;
       tried = model;
@@ -258,10 +286,21 @@ export class Loads {
         continue;
       }
       this.#patience[model.index] = 1;
-      this.#load(model, choice, null, 'replica');
+      this.#load(choice, null, 'replica');
     }
     // Popularity changes slowly: so many looks per load time are enough for each device.
     this.#nextReplicaMs = nowMs + (tried === undefined ? 0 : tried.loadMs / Math.max(1, devices));
+  }
+
+  /**
+   * How many devices replicas leave for first copies to be loaded. Where loads hold up no run it is no more than there are
+   * models to come; elsewhere the devices are left to runs as well.
+   */
+  #lanesKept(devices: number): number {
+    const { freeLanes, lanesPerUnheld } = this.#tuning;
+    const most = freeLanes * devices;
+    if (this.#pool.devices[this.loadable.next(0)]?.overlap !== true) return most;
+    return Math.min(most, lanesPerUnheld * (this.#pool.models.size - this.held));
   }
 
   /** One more copy would go by its keep-alive before anyone used it. */
@@ -301,7 +340,7 @@ export class Loads {
     });
   }
 
-  #load(model: ModelState, { device, room }: Choice, request: RequestState | null, reason: DecisionReason): void {
+  #load({ model, device, room }: Choice, request: RequestState | null, reason: DecisionReason): void {
     for (const victim of room.victims) this.#pool.evict(victim, 'capacity');
     this.#pool.load(model, device, request, reason);
   }

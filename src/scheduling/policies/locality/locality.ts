@@ -7,6 +7,7 @@ import type { Pool } from '../../pool.ts';
 import { isEarlier } from '../../request-list.ts';
 import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { SchedulerOptions } from '../../types.ts';
+import { UniqueList } from '../../unique-list.ts';
 import { nextBatch, waitsUntil } from './batching.ts';
 import { Blocking } from './blocking.ts';
 import { dueMs } from './due.ts';
@@ -53,8 +54,8 @@ class Locality implements PolicyInstance {
   readonly #blocking: Blocking;
   readonly #loads: Loads;
   /** Models whose queue or copies changed, devices on which something ended: all that can make a run possible. */
-  readonly #touched = new Set<ModelState>();
-  readonly #freed = new Set<DeviceState>();
+  readonly #touched = new UniqueList<ModelState>();
+  readonly #freed = new UniqueList<DeviceState>();
   /** Arrived with a deadline since the last decision. */
   readonly #deadlines: RequestState[] = [];
   /** Models whose queue waits for companions, and until when. */
@@ -70,6 +71,8 @@ class Locality implements PolicyInstance {
   /** A device that starts nothing until a large model, overtaken long, fits on it. */
   #draining: { readonly device: DeviceState; readonly model: ModelState } | null = null;
   #devices = 0;
+  readonly #found: Copy[] = [];
+  readonly #models: ModelState[] = [];
 
   constructor(pool: Pool, options: SchedulerOptions, tuning: Tuning) {
     this.#pool = pool;
@@ -99,16 +102,16 @@ class Locality implements PolicyInstance {
     this.#popularity.advance(nowMs);
     this.#worth.refresh(this.#devices);
     if (this.#deadlines.length > 0) this.#refuseHopeless(nowMs);
-    for (const [model, untilMs] of this.#gathering) {
-      if (untilMs > nowMs && model.waiting.size > 0) continue;
-      this.#gathering.delete(model);
-      this.#touched.add(model);
+    if (this.#gathering.size > 0) this.#endGathering(nowMs);
+    if (this.#stuck.size > 0) {
+      for (const model of this.#stuck) this.#setLimit(model);
+      this.#stuck.clear();
     }
-    for (const model of this.#stuck) this.#setLimit(model);
-    this.#stuck.clear();
     this.#unbar();
-    for (const device of this.#freed) this.#serve(device);
-    const models = [...this.#touched].filter((model) => model.waiting.size > 0);
+    for (const device of this.#freed.items) this.#serve(device);
+    const models = this.#models;
+    models.length = 0;
+    for (const model of this.#touched.items) if (model.waiting.size > 0) models.push(model);
     if (models.length > 1) models.sort((a, b) => (isEarlier(a.waiting.head()!, b.waiting.head()!) ? -1 : 1));
     for (const model of models) {
       this.#dispatch(model);
@@ -162,11 +165,13 @@ class Locality implements PolicyInstance {
 
   copyAdded(copy: Copy): void {
     this.#loads.unheld.remove(copy.model);
+    if (copy.model.copies.size === 1) this.#loads.held++;
     this.#setLimit(copy.model);
     if (copy.model.waiting.size > 0) this.#outlook.expect(copy.model);
   }
 
   copyRemoved({ model }: Copy): void {
+    if (model.copies.size === 0) this.#loads.held--;
     if (model.waiting.size === 0) return;
     this.#touched.add(model);
     if (model.copies.size === 0) this.#loads.unheld.put(model);
@@ -243,18 +248,21 @@ class Locality implements PolicyInstance {
   }
 
   /** Copies on the device that are ready and waited for: over its copies or the waiting models, if fewer. */
-  *#runnable(device: DeviceState): Generator<Copy> {
+  #runnable(device: DeviceState): readonly Copy[] {
+    const found = this.#found;
+    found.length = 0;
     const waiting = this.#pool.waitingModels;
     if (waiting.length < device.copies.size) {
       for (const model of waiting) {
         const copy = device.copies.get(model);
-        if (copy?.state === 'ready') yield copy;
+        if (copy?.state === 'ready') found.push(copy);
       }
     } else {
-      for (const copy of device.copies.values()) {
-        if (copy.state === 'ready' && copy.model.waiting.size > 0) yield copy;
+      for (let copy = device.copies.oldest; copy !== null; copy = copy.newer) {
+        if (copy.state === 'ready' && copy.model.waiting.size > 0) found.push(copy);
       }
     }
+    return found;
   }
 
   /** How long it waited, and how long it would wait for the next chance elsewhere (a load at worst). */
@@ -304,7 +312,7 @@ class Locality implements PolicyInstance {
 
   #isSoonServed(model: ModelState): boolean {
     let seen = 0;
-    for (const copy of model.copies.values()) {
+    for (let copy = model.copies.first; copy !== null; copy = copy.after) {
       const freeInMs = this.#outlook.copyFreeAt(copy) + copy.device.expectedMs - this.#pool.nowMs;
       if (copy.state === 'loading' || freeInMs < model.loadMs) return true;
       if (++seen >= this.#tuning.sample) break;
@@ -316,6 +324,15 @@ class Locality implements PolicyInstance {
     const batch = nextBatch(copy.model, this.#switches.batching);
     const isFirst = batch[0] === this.#pool.head();
     this.#pool.run(batch, copy, isFirst ? 'hit-idle' : 'hit-out-of-order');
+  }
+
+  /** Queues that waited for companions long enough are looked at. */
+  #endGathering(nowMs: number): void {
+    for (const [model, untilMs] of this.#gathering) {
+      if (untilMs > nowMs && model.waiting.size > 0) continue;
+      this.#gathering.delete(model);
+      this.#touched.add(model);
+    }
   }
 
   #gathers(model: ModelState): boolean {

@@ -11,12 +11,15 @@ const LEAST_RUN_MS = 0.001;
 export class Outlook {
   readonly #pool: Pool;
   readonly #sample: number;
-  /** Scratch of `waits`. */
-  readonly #freeAt: number[] = [];
+  /** Scratch: the copies looked at, when each could start a run, and its device. */
+  #looked = 0;
+  readonly #freeAt: Float64Array;
+  readonly #devices: DeviceState[] = [];
 
   constructor(pool: Pool, sample: number) {
     this.#pool = pool;
     this.#sample = sample;
+    this.#freeAt = new Float64Array(sample + 1);
   }
 
   /** When the device could start a run, without what waits for it. */
@@ -38,7 +41,7 @@ export class Outlook {
   alternativeMs(copy: Copy, atMostMs: number): number {
     let leastMs = atMostMs;
     let seen = 0;
-    for (const other of copy.model.copies.values()) {
+    for (let other = copy.model.copies.first; other !== null; other = other.after) {
       if (other === copy) continue;
       leastMs = Math.min(leastMs, this.copyFreeAt(other) + other.device.expectedMs - this.#pool.nowMs);
       if (++seen >= this.#sample) break;
@@ -49,27 +52,21 @@ export class Outlook {
   /** Expects the waiting requests of the model anew, after its copies or its queue changed. */
   expect(model: ModelState): void {
     let seen = 0;
-    for (const request of model.waiting) {
-      this.forget(request);
-      if (++seen >= this.#sample) break;
+    for (let node = model.waiting.first; node !== null && seen < this.#sample; node = node.after) {
+      this.forget(node.item);
+      seen++;
     }
-    const copies: Copy[] = [];
-    const freeAt = this.#freeAt;
-    freeAt.length = 0;
-    for (const copy of model.copies.values()) {
-      copies.push(copy);
-      freeAt.push(this.copyFreeAt(copy) + copy.device.expectedMs);
-      if (copies.length >= this.#sample) break;
-    }
-    if (copies.length === 0) return;
+    this.#lookAtCopies(model);
+    if (this.#looked === 0) return;
     seen = 0;
-    for (const request of model.waiting) {
-      const first = indexOfLeast(freeAt);
-      freeAt[first]! += model.runMs;
-      request.expectedOn = copies[first]!.device;
+    for (let node = model.waiting.first; node !== null && seen < this.#sample; node = node.after) {
+      const request = node.item;
+      const first = this.#soonest();
+      this.#freeAt[first]! += model.runMs;
+      request.expectedOn = this.#devices[first]!;
       request.expectedRunMs = model.runMs;
       request.expectedOn.expectedMs += model.runMs;
-      if (++seen >= this.#sample) break;
+      seen++;
     }
   }
 
@@ -81,39 +78,43 @@ export class Outlook {
   }
 
   /**
-   * The waits still ahead of the model's queue, summed, if one more copy could run from `extraAtMs` on (Infinity: none),
-   * and the last of them. Without any copy each request waits `noCopyMs`.
+   * The waits still ahead of the queue of a model that has copies, summed, and the last of them, if one more copy could run
+   * from `extraAtMs` on (Infinity: none).
    */
-  waits(model: ModelState, extraAtMs: number, noCopyMs: number): { readonly sumMs: number; readonly lastMs: number } {
+  waits(model: ModelState, extraAtMs: number): { readonly sumMs: number; readonly lastMs: number } {
     if (model.copies.size > this.#sample) return this.#flow(model, extraAtMs);
-    const freeAt = this.#availability(model);
-    if (extraAtMs !== Infinity) freeAt.push(extraAtMs);
-    const count = Math.min(model.waiting.size, this.#sample);
-    if (freeAt.length === 0) return { sumMs: noCopyMs * model.waiting.size, lastMs: noCopyMs };
+    this.#lookAtCopies(model);
+    this.#exceptOwn(model);
+    if (extraAtMs !== Infinity) this.#freeAt[this.#looked++] = extraAtMs;
+    const queued = model.waiting.size;
+    const { nowMs } = this.#pool;
+    const { runMs } = model;
+    const count = Math.min(queued, this.#sample);
     let sumMs = 0;
     let lastMs = 0;
     for (let i = 0; i < count; i++) {
-      const first = indexOfLeast(freeAt);
-      lastMs = Math.max(0, freeAt[first]! - this.#pool.nowMs);
+      const first = this.#soonest();
+      lastMs = Math.max(0, this.#freeAt[first]! - nowMs);
       sumMs += lastMs;
-      freeAt[first]! += model.runMs;
+      this.#freeAt[first]! += runMs;
     }
-    const rest = model.waiting.size - count;
+    const rest = queued - count;
     if (rest === 0) return { sumMs, lastMs };
-    const more = this.#drain(rest, Math.max(LEAST_RUN_MS, model.runMs));
+    const more = this.#drain(rest, Math.max(LEAST_RUN_MS, runMs));
     return { sumMs: sumMs + more.sumMs, lastMs: more.lastMs };
   }
 
   /** The waits of so many more requests as a fluid that fills the copies from `freeAt` to one level. */
   #drain(requests: number, runMs: number): { readonly sumMs: number; readonly lastMs: number } {
-    const free = this.#freeAt.map((atMs) => Math.max(0, atMs - this.#pool.nowMs)).sort((a, b) => a - b);
+    const free = this.#freeAt.slice(0, this.#looked).map((atMs) => Math.max(0, atMs - this.#pool.nowMs));
+    free.sort();
     let used = 0;
     let busyMs = requests * runMs;
     // A copy that is free only after the others have done everything takes no part.
     while (used < free.length && free[used]! * used <= busyMs) busyMs += free[used++]!;
     const lastMs = busyMs / used;
     let sumMs = 0;
-    for (const fromMs of free.slice(0, used)) sumMs += (lastMs * lastMs - fromMs * fromMs) / (2 * runMs);
+    for (const fromMs of free.subarray(0, used)) sumMs += (lastMs * lastMs - fromMs * fromMs) / (2 * runMs);
     return { sumMs, lastMs };
   }
 
@@ -126,36 +127,36 @@ export class Outlook {
     return { sumMs: (waiting.size * lastMs) / 2 - savedMs, lastMs };
   }
 
-  /** When each copy could start on the first of the model's queue. */
-  #availability(model: ModelState): number[] {
-    const freeAt = this.#freeAt;
-    freeAt.length = 0;
-    for (const copy of model.copies.values()) {
-      freeAt.push(this.copyFreeAt(copy) + copy.device.expectedMs);
-      if (freeAt.length >= this.#sample) break;
+  /** Notes when the model's copies could start a run, behind all that is expected of their devices. */
+  #lookAtCopies(model: ModelState): void {
+    let looked = 0;
+    for (let copy = model.copies.first; copy !== null && looked < this.#sample; copy = copy.after) {
+      this.#freeAt[looked] = this.copyFreeAt(copy) + copy.device.expectedMs;
+      this.#devices[looked++] = copy.device;
     }
-    // What the devices expect of this very queue does not stand in its own way.
-    let seen = 0;
-    for (const request of model.waiting) {
-      let at = 0;
-      if (request.expectedOn !== null) {
-        for (const device of model.copies.keys()) {
-          if (at >= freeAt.length) break;
-          if (device === request.expectedOn) {
-            freeAt[at]! -= request.expectedRunMs;
-            break;
-          }
-          at++;
-        }
-      }
-      if (++seen >= this.#sample) break;
-    }
-    return freeAt;
+    this.#looked = looked;
   }
-}
 
-function indexOfLeast(values: readonly number[]): number {
-  let least = 0;
-  for (let i = 1; i < values.length; i++) if (values[i]! < values[least]!) least = i;
-  return least;
+  /** What the devices expect of this very queue does not stand in its own way. */
+  #exceptOwn(model: ModelState): void {
+    let seen = 0;
+    for (let node = model.waiting.first; node !== null && seen < this.#sample; node = node.after) {
+      const { expectedOn, expectedRunMs } = node.item;
+      seen++;
+      if (expectedOn === null) continue;
+      for (let at = 0; at < this.#looked; at++) {
+        if (this.#devices[at] !== expectedOn) continue;
+        this.#freeAt[at]! -= expectedRunMs;
+        break;
+      }
+    }
+  }
+
+  /** Of the copies looked at, the one that could start first. */
+  #soonest(): number {
+    const freeAt = this.#freeAt;
+    let least = 0;
+    for (let at = 1; at < this.#looked; at++) if (freeAt[at]! < freeAt[least]!) least = at;
+    return least;
+  }
 }

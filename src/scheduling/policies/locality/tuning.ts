@@ -34,8 +34,9 @@ export interface Tuning {
   readonly victimQueue: number;
   /** Weight of having no soon alternative when a device chooses among the requests it could run. */
   readonly leastFlexible: number;
-  /** Share of the load lanes that replicas leave free. */
+  /** Share of the load lanes that replicas leave free, and with overlap how many for each model that has no copy at most. */
   readonly freeLanes: number;
+  readonly lanesPerUnheld: number;
   /** A request this much older than what a device would run next may make it load instead, in costs of its model. */
   readonly fairLoad: number;
   /** No request is overtaken by one that arrived this much later, in costs (load + run) of its model, ... */
@@ -61,7 +62,8 @@ export const TUNING: Tuning = {
   unseen: 4,
   victimQueue: 1.5,
   leastFlexible: 1.3,
-  freeLanes: 0.34,
+  freeLanes: 0.55,
+  lanesPerUnheld: 0.6,
   fairLoad: 2.5,
   overtakeCosts: 30,
   overtakeFloorMs: 1000,

@@ -16,6 +16,15 @@ export interface Room {
   readonly lossMs: number;
 }
 
+/** A copy that may go. */
+interface Offer {
+  copy: Copy;
+  lossRate: number;
+  lossMs: number;
+  /** What is lost with each byte. */
+  density: number;
+}
+
 const NOTHING_LOST: Room = { victims: [], lossRate: 0, lossMs: 0 };
 const LEAST_UTILIZATION = 0.1;
 const MOST_UTILIZATION = 0.95;
@@ -30,13 +39,12 @@ export class Worth {
   readonly #popularity: Popularity;
   readonly #tuning: Tuning;
   readonly #byValue: boolean;
-  /** By device: its utilization, and until when it holds. */
+  /** By device, two numbers each: its utilization, and until when it holds. */
   readonly #utilization = new Numbers();
-  readonly #utilizationUntilMs = new Numbers();
-  /** By model: the chance that all its copies are busy, until when it holds, and for how many copies. */
+  /** By model, three numbers each: the chance that all its copies are busy, until when it holds, and for how many copies. */
   readonly #busy = new Numbers();
-  readonly #busyUntilMs = new Numbers();
-  readonly #busyCopies = new Numbers();
+  /** Scratch of `roomFor`. */
+  readonly #offers: Offer[] = [];
   /** The model whose oldest request may not be overtaken any more while others could run: it gets room anywhere. */
   urgent: ModelState | null = null;
   /** How busy devices are, as the popularity of all models tells. */
@@ -88,10 +96,11 @@ export class Worth {
   }
 
   /** The share of its time that the device's copies ask for, if each model's load is shared evenly. */
-  utilizationWithout(device: DeviceState, except: ModelState): number {
+  utilizationWithout(device: DeviceState, except: ModelState | null): number {
     let sum = 0;
     let seen = 0;
-    for (const { model } of device.copies.values()) {
+    for (let copy = device.copies.oldest; copy !== null; copy = copy.newer) {
+      const { model } = copy;
       if (model !== except) sum += (this.#popularity.rate(model) * model.runMs) / model.copies.size;
       if (++seen >= MOST_COPIES) break;
     }
@@ -102,38 +111,43 @@ export class Worth {
   roomFor(model: ModelState, device: DeviceState, horizonMs: number): Room | null {
     let missing = model.memoryBytes - device.freeBytes;
     if (missing <= 0) return NOTHING_LOST;
-    const offers: { copy: Copy; lossRate: number; lossMs: number; density: number }[] = [];
-    for (const copy of device.copies.values()) {
+    const offers = this.#offers;
+    let count = 0;
+    let offered = 0;
+    for (let copy = device.copies.oldest; copy !== null; copy = copy.newer) {
       // What was just loaded for someone stays until they ran, unless others must not run before this model does.
       if (!copy.evictable || (copy.loadedFor?.state === 'waiting' && model !== this.urgent)) continue;
-      const lossRate = this.loss(copy);
-      const lossMs = this.#queueLossMs(copy);
-      offers.push({ copy, lossRate, lossMs, density: (lossRate * horizonMs + lossMs) / copy.bytes });
+      const offer = (offers[count] ??= { copy, lossRate: 0, lossMs: 0, density: 0 });
+      offer.copy = copy;
+      offer.lossRate = this.loss(copy);
+      offer.lossMs = this.#queueLossMs(copy);
+      offer.density = (offer.lossRate * horizonMs + offer.lossMs) / copy.bytes;
+      if (this.#byValue) insertLast(offers, count);
+      count++;
+      offered += copy.bytes;
       // Least recently used first: with many small copies the rest is not looked at unless it is needed.
-      if (offers.length >= MOST_COPIES && sumOfBytes(offers) >= missing) break;
+      if (count >= MOST_COPIES && offered >= missing) break;
     }
-    if (this.#byValue) offers.sort((a, b) => a.density - b.density);
-    const chosen: typeof offers = [];
-    for (const offer of offers) {
-      if (missing <= 0) break;
-      chosen.push(offer);
-      missing -= offer.copy.bytes;
-    }
-    if (missing > 0) return null;
+    if (offered < missing) return null;
+    let chosen = 0;
+    while (missing > 0) missing -= offers[chosen++]!.copy.bytes;
+    const kept = offers.slice(0, chosen);
     // A large victim may have made smaller ones needless.
-    for (let i = chosen.length - 1; i >= 0; i--) {
-      const { bytes } = chosen[i]!.copy;
+    for (let i = chosen - 1; i >= 0; i--) {
+      const { bytes } = kept[i]!.copy;
       if (missing + bytes > 0) continue;
       missing += bytes;
-      chosen.splice(i, 1);
+      kept.splice(i, 1);
     }
+    const victims: Copy[] = [];
     let lossRate = 0;
     let lossMs = 0;
-    for (const offer of chosen) {
+    for (const offer of kept) {
+      victims.push(offer.copy);
       lossRate += offer.lossRate;
       lossMs += offer.lossMs;
     }
-    return { victims: chosen.map((offer) => offer.copy), lossRate, lossMs };
+    return { victims, lossRate, lossMs };
   }
 
   #queueLossMs(copy: Copy): number {
@@ -145,18 +159,18 @@ export class Worth {
   /** The chance that all copies are busy when a request comes, as far as the devices' utilizations tell. */
   #allBusy(model: ModelState): number {
     const copies = model.copies.size;
-    const { index } = model;
+    const at = 3 * model.index;
     const { nowMs } = this.#pool;
-    if (this.#busyUntilMs.get(index) > nowMs && this.#busyCopies.get(index) === copies) return this.#busy.get(index);
+    if (this.#busy.get(at + 1) > nowMs && this.#busy.get(at + 2) === copies) return this.#busy.get(at);
     let product = 1;
     let seen = 0;
-    for (const device of model.copies.keys()) {
-      product *= this.#utilizationOf(device);
+    for (let copy = model.copies.first; copy !== null; copy = copy.after) {
+      product *= this.#utilizationOf(copy.device);
       if (++seen >= this.#tuning.sample) break;
     }
-    this.#busy.set(index, product);
-    this.#busyUntilMs.set(index, nowMs + UTILIZATION_AGE_MS);
-    this.#busyCopies.set(index, copies);
+    this.#busy.set(at, product);
+    this.#busy.set(at + 1, nowMs + UTILIZATION_AGE_MS);
+    this.#busy.set(at + 2, copies);
     return product;
   }
 
@@ -171,23 +185,22 @@ export class Worth {
   #utilizationOf(device: DeviceState): number {
     const { ownUtilization, utilizationBias } = this.#tuning;
     const { nowMs } = this.#pool;
-    if (this.#utilizationUntilMs.get(device.index) <= nowMs) {
-      let own = 0;
-      let seen = 0;
-      for (const { model } of device.copies.values()) {
-        own += (this.#popularity.rate(model) * model.runMs) / model.copies.size;
-        if (++seen >= MOST_COPIES) break;
-      }
-      const value = clamp((1 - ownUtilization) * this.meanUtilization + ownUtilization * utilizationBias * own);
-      this.#utilization.set(device.index, value);
-      this.#utilizationUntilMs.set(device.index, nowMs + UTILIZATION_AGE_MS);
-    }
-    return this.#utilization.get(device.index);
+    const at = 2 * device.index;
+    if (this.#utilization.get(at + 1) > nowMs) return this.#utilization.get(at);
+    const own = this.utilizationWithout(device, null);
+    const value = clamp((1 - ownUtilization) * this.meanUtilization + ownUtilization * utilizationBias * own);
+    this.#utilization.set(at, value);
+    this.#utilization.set(at + 1, nowMs + UTILIZATION_AGE_MS);
+    return value;
   }
 }
 
-function sumOfBytes(offers: readonly { readonly copy: Copy }[]): number {
-  return offers.reduce((sum, offer) => sum + offer.copy.bytes, 0);
+/** Moves the last of so many offers to its place among those before it, which are in order: the cheapest first. */
+function insertLast(offers: Offer[], last: number): void {
+  const offer = offers[last]!;
+  let at = last;
+  for (; at > 0 && offers[at - 1]!.density > offer.density; at--) offers[at] = offers[at - 1]!;
+  offers[at] = offer;
 }
 
 function clamp(utilization: number): number {
