@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import '@oclif/core/command';
 import { Config } from '@oclif/core/config';
 import { run } from '@oclif/core/run';
 import { settings } from '@oclif/core/settings';
@@ -14,6 +15,8 @@ export async function runCommandLine(argv: readonly string[]): Promise<never> {
   // `gpufaas ls | head -1`: the reader has what it wanted, and nobody is left to tell of anything. The daemon in the
   // foreground goes on when its terminal goes away; SIGHUP tells it.
   const onError = argv.includes('serve') ? () => {} : endOnBrokenPipe;
+  // oclif adds one of its own with the import of its commands, which throws what it does not know.
+  process.stdout.removeAllListeners('error');
   process.stdout.on('error', onError);
   process.stderr.on('error', onError);
   const exitCode = await execute(argv);

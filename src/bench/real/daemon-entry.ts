@@ -43,7 +43,7 @@ function scaledClock(speed: number): Clock {
 }
 
 function tell(news: DaemonNews): void {
-  process.send?.(news);
+  if (process.connected) process.send?.(news);
 }
 
 async function run(order: DaemonOrder): Promise<void> {
@@ -77,6 +77,8 @@ async function run(order: DaemonOrder): Promise<void> {
     });
   };
   process.once('disconnect', end);
+  // The parent may have gone meanwhile.
+  if (!process.connected) return end();
   tell({ type: 'ready', url: daemon.url });
 }
 

@@ -135,23 +135,30 @@ describe('gpufaas bench', () => {
     expect(stderr).toContain('Interrupted');
   });
 
-  it.each(['SIGHUP', 'SIGTERM'] as const)(
-    '%s to all of the terminal leaves no files of a real daemon',
-    async (signal) => {
+  it.each([
+    ['SIGHUP', 0],
+    ['SIGHUP', 1000],
+    ['SIGTERM', 1000],
+  ] as const)(
+    '%s to all of the terminal leaves no files of a real daemon, after %i ms of it',
+    async (signal, pauseMs) => {
       const temporary = mkdtempSync(join(folder, 'temporary-'));
       const child = spawn(process.execPath, [program, 'bench', '--emulate', '--policy', 'lb'], {
         env: { ...process.env, GPUFAAS_HOME: folder, TMPDIR: temporary },
-        stdio: 'ignore',
+        stdio: ['ignore', 'ignore', 'pipe'],
         detached: true,
       });
+      let stderr = '';
+      child.stderr!.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
       const ended = once(child, 'close');
       const left = (): string[] => readdirSync(temporary).filter((name) => name.startsWith('gpufaas-bench-'));
       await expect.poll(() => left().length, { timeout: 30_000 }).toBe(2);
-      await sleep(1000);
+      await sleep(pauseMs);
       // To the whole group: to the daemon of the bench as well.
       process.kill(-child.pid!, signal);
       expect(await ended).toEqual([130, null]);
       expect(left()).toEqual([]);
+      expect(stderr).toBe('Interrupted: this is what was done until then.\n');
     },
   );
 
