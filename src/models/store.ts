@@ -68,6 +68,8 @@ export async function createModelStore(folder: string): Promise<ModelStore> {
 export class ModelStore {
   /** Absolute. */
   readonly folder: string;
+  /** The last model that is being put in its place: one after the other, so that none takes another's for damaged. */
+  #publishing: Promise<unknown> = Promise.resolve();
 
   constructor(folder: string) {
     this.folder = folder;
@@ -238,18 +240,19 @@ export class ModelStore {
     return { description: { sha256: hash.digest('hex'), file: name, files, ...signature(inspection) }, sources };
   }
 
-  async #publish(temporary: string, sha256: string): Promise<void> {
+  #publish(temporary: string, sha256: string): Promise<void> {
+    const published = this.#publishing.then(() => this.#place(temporary, sha256));
+    this.#publishing = published.catch(() => undefined);
+    return published;
+  }
+
+  async #place(temporary: string, sha256: string): Promise<void> {
     const place = join(this.folder, sha256);
     const intact = await this.get(sha256).catch(() => undefined);
     if (intact !== undefined) return this.touch(sha256);
     // What is there and not intact was damaged on disk: these bytes take its place.
     await this.#drop(sha256);
-    try {
-      await rename(temporary, place);
-    } catch (error) {
-      // Somebody else stored the same bytes at the same moment.
-      if ((await this.get(sha256).catch(() => undefined)) === undefined) throw error;
-    }
+    await rename(temporary, place);
   }
 
   /** Out of sight by one rename, then gone. */
