@@ -281,7 +281,7 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     url: () => url,
     shutdown: (drainMs) => void close(drainMs),
   });
-  const gateway = await createGateway(platform, { token, host, log });
+  const gateway = await createGateway(platform, { token, host, log, now: () => clock.now() });
   undo.push(() => gateway.close());
   undo.push(() => asyncCalls.close());
   url = await listenSomewhere(gateway, host, options.port, (port) =>

@@ -98,7 +98,7 @@ async function runHandler(
 ): Promise<AsyncAnswer> {
   const { id: callId, function: name, method, path, headers, body } = call;
   const outcome = await context.platform.invoke(
-    { function: name, callId, method, path, headers, body, surface: 'async', arrivedAtMs: performance.now() },
+    { function: name, callId, method, path, headers, body, surface: 'async', arrivedAtMs: context.settings.now() },
     signal,
     onStart,
   );
@@ -133,7 +133,7 @@ async function runModel(
   const coding = requestCoding(call.headers['content-encoding']);
   const header = call.headers['inference-header-content-length'];
   const bytes = coding === null ? call.body : await unpackBody(call.body, coding, served.maxBodyBytes);
-  const target = { id: call.id, arrivedAtMs: performance.now(), surface: 'async', signal } as const;
+  const target = { id: call.id, arrivedAtMs: context.settings.now(), surface: 'async', signal } as const;
   const { encoded, summary } = await infer(context, found, target, { bytes, header }, () => undefined);
   return {
     status: 200,

@@ -17,7 +17,7 @@ import { callHeaders } from './answers.ts';
 /** One call under way. */
 export class Call {
   readonly id = newCallId();
-  readonly arrivedAtMs = performance.now();
+  readonly arrivedAtMs: number;
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly params: Readonly<Record<string, string>>;
@@ -33,6 +33,7 @@ export class Call {
 
   constructor(context: GatewayContext, request: FastifyRequest, reply: FastifyReply) {
     this.#context = context;
+    this.arrivedAtMs = context.settings.now();
     this.request = request.raw;
     this.response = reply.raw;
     this.params = request.params as Record<string, string>;
@@ -74,18 +75,22 @@ export class Call {
 
   /** Headers of a good answer. */
   answerHeaders(summary: CallSummary): OutgoingHttpHeaders {
-    return { ...this.headers, ...callHeaders(summary, performance.now() - this.arrivedAtMs) };
+    return { ...this.headers, ...callHeaders(summary, this.#ageMs()) };
   }
 
   /** Answers with an error and records it where the daemon has not. */
   fail(thrown: unknown, style: ErrorStyle): void {
-    const seconds = ((performance.now() - this.arrivedAtMs) / 1000).toFixed(6);
+    const seconds = (this.#ageMs() / 1000).toFixed(6);
     const extra = { ...this.headers, 'x-duration-seconds': seconds };
     const error = writeError(this.response, thrown, style, extra);
     if (error.code === 'INTERNAL') {
       this.#context.settings.log.error({ callId: this.id, err: error.cause ?? error }, 'a call failed inside gpufaas');
     }
     if (this.target !== undefined && !this.handedOver) this.#record(this.target, error);
+  }
+
+  #ageMs(): number {
+    return this.#context.settings.now() - this.arrivedAtMs;
   }
 
   #record(target: { served: ServedFunction; surface: Surface }, error: GpufaasError): void {

@@ -14,6 +14,8 @@ export interface GatewaySettings {
   /** The address it will be bound to: decides whether calls need the token. */
   readonly host: string;
   readonly log: Logger;
+  /** The daemon's monotonic clock, in milliseconds: arrivals are told by it. */
+  readonly now: () => number;
   /** Names besides the bound one that clients may use in the Host header. */
   readonly allowedHosts: readonly string[];
   /** A body may take this long before its rate is looked at. */

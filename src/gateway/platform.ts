@@ -60,7 +60,7 @@ export interface CallSummary {
 export interface FunctionCall extends HandlerRequest {
   readonly function: string;
   readonly surface: Surface;
-  /** On the daemon's monotonic clock (`performance.now()`): before the body was read. */
+  /** On the daemon's monotonic clock: before the body was read. */
   readonly arrivedAtMs: number;
 }
 

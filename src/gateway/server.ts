@@ -32,6 +32,7 @@ import { registerRepository } from './repository.ts';
 export type GatewayOptions = Pick<GatewaySettings, 'token' | 'host' | 'log'> & Partial<GatewaySettings>;
 
 const DEFAULTS = {
+  now: () => performance.now(),
   allowedHosts: [],
   bodyGraceMs: 10_000,
   bodyMinBytesPerSecond: 16 * 1024,
