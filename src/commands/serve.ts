@@ -83,7 +83,7 @@ function reportToStarter(error: unknown): void {
   const failure = describeFailure(error);
   if (failure === null || !process.connected) return;
   const { code, message, suggestions } = failure;
-  process.send?.({ code, message, suggestions } satisfies StartFailure);
+  process.send?.({ code, message, suggestions } satisfies StartFailure, () => undefined);
 }
 
 /** The signals that end the daemon: the first asks, the second ends the process at once. */

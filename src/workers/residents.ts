@@ -23,6 +23,8 @@ export class Residents {
   readonly #resident = new Map<string, Resident>();
   #spare: Promise<ModelHost> | undefined;
   #spareWarm = false;
+  /** Hosts that are no longer wanted and have not ended. */
+  #late = 0;
   #memoryTail: Promise<unknown> = Promise.resolve();
   #refill: NodeJS.Timeout | undefined;
 
@@ -35,9 +37,9 @@ export class Residents {
     await this.#ensureSpare();
   }
 
-  /** True if an empty host stands ready. */
+  /** True if an empty host stands ready, and no other one. */
   get settled(): boolean {
-    return this.#spareWarm;
+    return this.#spareWarm && this.#late === 0;
   }
 
   #ensureSpare(): Promise<ModelHost> {
@@ -69,12 +71,19 @@ export class Residents {
     this.#spareWarm = false;
   }
 
-  /** An empty host becomes the spare, or ends if there is one. */
+  /** An empty host becomes the spare, or ends if there is one; one that only starts is too late, and ends when it is up. */
   async #keep(host: ModelHost): Promise<void> {
-    if (this.#spare !== undefined) return host.end();
+    if (this.#spareWarm) return host.end();
     clearTimeout(this.#refill);
+    if (this.#spare !== undefined) this.#endWhenUp(this.#spare);
     this.#spare = Promise.resolve(host);
     this.#spareWarm = true;
+  }
+
+  #endWhenUp(starting: Promise<ModelHost>): void {
+    this.#late++;
+    const ended = (): void => void this.#late--;
+    starting.then((host) => host.end()).then(ended, ended);
   }
 
   #inOrder<T>(task: () => Promise<T>): Promise<T> {

@@ -43,7 +43,8 @@ function scaledClock(speed: number): Clock {
 }
 
 function tell(news: DaemonNews): void {
-  if (process.connected) process.send?.(news);
+  // The bench may have gone a moment ago: its own end is the answer to that.
+  if (process.connected) process.send?.(news, () => undefined);
 }
 
 async function run(order: DaemonOrder): Promise<void> {

@@ -178,6 +178,7 @@ describe('the CPU device', () => {
       // The first load and eviction fill what every later one uses again.
       await runner.load(model('first', convolutionModel(2, 16, 32)));
       await runner.evict('first');
+      while ((await runner.measure()).settled === false) await sleep(50);
       const empty = rssOf(pid!);
       const cnn = model('cnn', convolutionModel(12, 340, 32));
       const { measuredBytes } = await runner.load(cnn);
