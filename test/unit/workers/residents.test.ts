@@ -28,13 +28,19 @@ function hosts() {
 
 const model = (id: string): LoadableModel => ({ id, path: '/m.onnx', prepared: true, inputs: [], outputs: [] });
 
-test('a host that was emptied serves the next load, although another one is about to start', async () => {
-  const { events, starts, residents } = hosts();
-  const warm = residents.warmUp();
-  starts[0]!();
+/** A model was loaded on the first host, and the second one has begun to start. */
+async function secondStarts() {
+  const made = hosts();
+  const warm = made.residents.warmUp();
+  made.starts[0]!();
   await warm;
-  await residents.load(model('a'));
-  await expect.poll(() => starts.length).toBe(2);
+  await made.residents.load(model('a'));
+  await expect.poll(() => made.starts.length).toBe(2);
+  return made;
+}
+
+test('a host that was emptied serves the next load, although another one is about to start', async () => {
+  const { events, starts, residents } = await secondStarts();
   // The second never comes up while it is needed.
   await residents.evict('a');
   await residents.load(model('b'));
@@ -48,12 +54,7 @@ test('a host that was emptied serves the next load, although another one is abou
 });
 
 test('a host that was emptied ends where a warm one stands by', async () => {
-  const { events, starts, residents } = hosts();
-  const warm = residents.warmUp();
-  starts[0]!();
-  await warm;
-  await residents.load(model('a'));
-  await expect.poll(() => starts.length).toBe(2);
+  const { events, starts, residents } = await secondStarts();
   starts[1]!();
   await expect.poll(() => residents.settled).toBe(true);
   await residents.evict('a');
