@@ -92,7 +92,10 @@ export const residentSchema = z.object({
   model: z.string(),
   sha256: z.string(),
   functions: z.array(z.string()),
+  /** With those of its instances. */
   bytes: z.number(),
+  /** Instances for runs side by side, beside the one for runs alone. */
+  instances: z.number().optional(),
   state: z.enum(['loading', 'resident', 'running', 'quarantined']),
   hits: z.number(),
   lastUsedAt: z.string().nullable(),

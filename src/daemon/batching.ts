@@ -56,7 +56,12 @@ async function runJoined(
   }
 }
 
-async function runAlone(runner: Pick<Runner, 'run'>, model: string, inputs: readonly Tensor[]): Promise<BatchAnswer> {
+/** A run of one request; its error is its answer. Throws WORKER_DIED alone. */
+export async function runAlone(
+  runner: Pick<Runner, 'run'>,
+  model: string,
+  inputs: readonly Tensor[],
+): Promise<BatchAnswer> {
   try {
     return await runner.run(model, inputs);
   } catch (thrown) {

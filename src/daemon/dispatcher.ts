@@ -4,7 +4,14 @@
 import type { Clock } from '../clock.ts';
 import type { Device } from '../devices/types.ts';
 import { GpufaasError } from '../errors.ts';
-import type { ModelSpec, SchedulerAction, SchedulerEvent, SchedulerView, SchedulingCore } from '../scheduling/types.ts';
+import type {
+  DeviceSpec,
+  ModelSpec,
+  SchedulerAction,
+  SchedulerEvent,
+  SchedulerView,
+  SchedulingCore,
+} from '../scheduling/types.ts';
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { type BeforeLoad, Executor } from './executor.ts';
@@ -96,20 +103,20 @@ export class Dispatcher {
       runs: new Map(),
       loads: new Map(),
       onRunEnd: null,
+      narrowing: null,
       lastRunEndedAtMs: 0,
       measured: null,
     });
     // Known to the core from now on, in this order: ties are broken by it, whichever worker happens to be up first.
-    const { id, memoryBytes, overlap } = device;
-    this.#apply({ type: 'device-added', device: { id, memoryBytes, overlap } });
+    const { id } = device;
+    this.#apply({ type: 'device-added', device: specOf(device) });
     this.#apply({ type: 'device-lost', device: id });
   }
 
   /** The worker of the device is up and empty. */
   deviceReady(id: string): void {
-    const { memoryBytes, overlap } = this.#executor.slot(id).device;
     this.#emit({ type: 'device', device: id, state: 'ready', reason: '' });
-    this.#apply({ type: 'device-added', device: { id, memoryBytes, overlap } });
+    this.#apply({ type: 'device-added', device: specOf(this.#executor.slot(id).device) });
     this.#askAgain();
     void this.#executor.measure(this.#executor.slot(id));
   }
@@ -299,4 +306,9 @@ export class Dispatcher {
     this.#emit({ type: 'quarantine', model, barred });
     this.#apply({ type: 'barred', model, barred });
   }
+}
+
+/** The device as the core sees it. Only a CPU has cores to share among instances of one model. */
+function specOf({ id, memoryBytes, overlap, kind, threads }: Device): DeviceSpec {
+  return { id, memoryBytes, overlap, instances: kind === 'cpu' ? threads : 1 };
 }

@@ -4,9 +4,9 @@
 import type { Clock } from '../clock.ts';
 import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
-import type { Decision, SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
+import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
-import type { DeviceMeasurement, LoadableModel, LoadResult, Runner } from '../workers/types.ts';
+import type { LoadableModel, LoadResult } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { announceEnd } from './hand-over.ts';
@@ -14,36 +14,10 @@ import type { ModelHealth } from './model-health.ts';
 import { type LoadTier, Observations, type Refined } from './observations.ts';
 import type { InferenceResult, Pending, PendingRequests } from './pending.ts';
 import { rejection } from './rejections.ts';
+import { narrow, runSideBySide, widen } from './side-by-side.ts';
+import type { Load, Slot } from './slot.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
-
-/** A model that is being loaded or is resident on one device. */
-interface Load {
-  readonly startedAtMs: number;
-  /** null while the load is under way. */
-  endedAtMs: number | null;
-  lastUsedAtMs: number;
-  /** What the load took, until its first run has shown the rest of its price. */
-  unpaidMs: number | null;
-  tier: LoadTier;
-  /** Why it was loaded here, with what spoke for and against each device at that moment. */
-  readonly decision: Decision | null;
-}
-
-/** One device with what is under way on it. */
-export interface Slot {
-  readonly device: Device;
-  readonly runner: Runner;
-  /** Runs under way: what is in doubt when the process dies. */
-  readonly runs: Map<number, Action<'run'>>;
-  /** By model: loads under way and models resident. */
-  readonly loads: Map<string, Load>;
-  /** Told when the run under way ends, if another one was handed over behind it. */
-  onRunEnd: (() => void) | null;
-  /** When a run last ended here: one that was handed over before began then. */
-  lastRunEndedAtMs: number;
-  measured: DeviceMeasurement | null;
-}
 
 /** What the executor works with. */
 export interface ExecutorParts {
@@ -135,6 +109,12 @@ export class Executor {
       case 'run':
         this.#run(action, now);
         return;
+      case 'widen':
+        widen(this.slot(action.device), action, this.#apply);
+        return;
+      case 'narrow':
+        this.#goes(narrow(this.slot(action.device), action), action.device);
+        return;
       case 'reject': {
         const pending = this.#pending.get(action.request);
         if (pending !== undefined) this.#pending.fail(pending, rejection(action.code, action));
@@ -154,6 +134,7 @@ export class Executor {
     for (const [model, load] of slot.loads) if (load.endedAtMs === null) suspects.set(model, 'load');
     slot.runs.clear();
     slot.onRunEnd = null;
+    slot.narrowing = null;
     slot.loads.clear();
     slot.measured = null;
     return { suspects, lost };
@@ -169,8 +150,13 @@ export class Executor {
       () => this.measure(slot),
       () => undefined,
     );
-    this.#evictions.set(eviction, device);
-    void eviction.then(() => this.#evictions.delete(eviction));
+    this.#goes(eviction, device);
+  }
+
+  /** Something on the device is going; the promise ends when its memory is free, and never rejects. */
+  #goes(ending: Promise<unknown>, device: string): void {
+    this.#evictions.set(ending, device);
+    void ending.then(() => this.#evictions.delete(ending));
   }
 
   #load(action: Action<'load'>, now: number): void {
@@ -187,14 +173,15 @@ export class Executor {
       lastUsedAtMs: now,
       unpaidMs: null,
       tier: 'disk',
+      instances: null,
       decision: action.decision ?? null,
     };
     const falseMiss = this.#residentElsewhere(model, device);
     slot.loads.set(model, load);
     const loaded =
-      this.#beforeLoad === undefined
+      this.#beforeLoad === undefined && slot.narrowing === null
         ? slot.runner.load(loadable)
-        : this.#loadAsPlanned(slot, loadable, load, this.#beforeLoad(loadable, slot.device));
+        : this.#loadAsPlanned(slot, loadable, load, this.#beforeLoad?.(loadable, slot.device));
     loaded.then(
       ({ loadMs, measuredBytes }) => {
         if (slot.loads.get(model) !== load) return;
@@ -226,9 +213,10 @@ export class Executor {
     slot: Slot,
     loadable: LoadableModel,
     load: Load,
-    planning: ReturnType<BeforeLoad>,
+    planning: ReturnType<BeforeLoad> | undefined,
   ): Promise<LoadResult> {
     const plan = await planning;
+    if (slot.narrowing !== null) await slot.narrowing;
     load.tier = plan?.tier ?? 'disk';
     let loadMs: number | null = null;
     try {
@@ -277,7 +265,7 @@ export class Executor {
     if (load !== undefined) load.lastUsedAtMs = now;
     const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
     // Emulated devices stay exact.
-    const expectedMs = slot.device.kind === 'emulated' ? null : this.#observations.expectedRunMs(action.model, rows);
+    const expectedMs = slot.device.kind === 'emulated' ? null : this.#expectedMs(action, rows);
     const cancelAhead = announceEnd(slot, expectedMs, this.#clock, () => {
       if (slot.runs.has(action.run)) this.#apply({ type: 'run-ending', device: action.device, run: action.run });
     });
@@ -292,7 +280,7 @@ export class Executor {
     const only = members.length === 1 ? members[0]! : null;
     const answers =
       only === null
-        ? runBatch(slot.runner, action.model, members)
+        ? this.#runTogether(slot, action, members, load)
         : slot.runner.run(action.model, only.request.inputs).then((result): BatchAnswer[] => [result]);
     answers.then(
       (results) => {
@@ -301,12 +289,14 @@ export class Executor {
         slot.lastRunEndedAtMs = this.lastNewsAtMs;
         this.#health.ran(action.model);
         const [result] = results;
+        const sideBySide = only === null && action.sideBySide === true;
         // A batch that was run in pieces says nothing about its size.
         const whole =
           result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
         // A mapped model takes its memory in its first run, not in its load.
         if (load !== undefined && load.unpaidMs !== null) void this.measure(slot);
         this.#observe(action.model, load, rows, whole ? result.runMs : null);
+        if (sideBySide && members.length === load?.instances?.count) this.#observeSideBySide(action.model, results);
         for (const [index, pending] of members.entries()) {
           const answer = results[index]!;
           if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
@@ -324,6 +314,20 @@ export class Executor {
         this.giveUp(lost, error);
       },
     );
+  }
+
+  #runTogether(
+    { runner }: Slot,
+    { model, sideBySide }: Action<'run'>,
+    members: readonly Pending[],
+    load: Load | undefined,
+  ): Promise<BatchAnswer[]> {
+    if (sideBySide !== true) return runBatch(runner, model, members);
+    return runSideBySide(runner, model, members, load?.instances ?? null);
+  }
+
+  #expectedMs({ model, sideBySide }: Action<'run'>, rows: number): number | null {
+    return sideBySide === true ? this.#observations.sideBySideMs(model) : this.#observations.expectedRunMs(model, rows);
   }
 
   #answer(
@@ -362,6 +366,13 @@ export class Executor {
       this.#apply({ type: 'cancelled', request: pending.id });
       this.#pending.fail(pending, error);
     }
+  }
+
+  /** Learns from runs that kept all instances busy; one that failed says nothing. */
+  #observeSideBySide(model: string, answers: readonly BatchAnswer[]): void {
+    const times = answers.map((answer) => (answer instanceof GpufaasError ? Number.NaN : answer.runMs));
+    const refined = this.#observations.ranSideBySide(model, Math.max(...times));
+    if (refined !== null) this.#apply({ type: 'model-observed', model, ...refined });
   }
 
   /** Learns from a run of so many rows; `runMs` is null if it did not go as it should. */

@@ -81,6 +81,7 @@ export class Inventory {
       sha256: first?.model.model.sha256 ?? view.model,
       functions: this.#catalog.functionsOf(view.model),
       bytes: view.bytes,
+      ...(view.instances > 0 && { instances: view.instances }),
       state: this.#dispatcher.isQuarantined(view.model) ? 'quarantined' : view.state,
       hits: view.hits,
       lastUsedAt: view.state === 'loading' ? null : toWall(view.lastUsedAtMs),

@@ -18,6 +18,8 @@ interface Estimate {
   /** Of runs with i + 1 rows, once a batch was seen. */
   runMsByRows: number[] | null;
   toldRunMsByRows: readonly number[];
+  /** Of runs side by side that kept all instances busy. */
+  readonly sideBySide: Figure;
 }
 
 /** What changed enough to matter, in milliseconds; null: nothing. */
@@ -26,6 +28,7 @@ export type Refined =
   | { readonly hostLoadMs: number }
   | { readonly runMs: number }
   | { readonly runMsByRows: readonly number[] }
+  | { readonly sideBySideMs: number }
   | null;
 
 /** Weight of the newest sample in the moving average. */
@@ -58,6 +61,21 @@ export class Observations {
     if (!differs(estimate.toldRunMsByRows[rows - 1] ?? null, now[rows - 1]!)) return null;
     estimate.toldRunMsByRows = now;
     return { runMsByRows: now };
+  }
+
+  /** Runs side by side, of which the longest took `runMs`; NaN: one failed. */
+  ranSideBySide(model: string, runMs: number): Refined {
+    if (Number.isNaN(runMs)) return null;
+    const { sideBySide } = this.#of(model);
+    sideBySide.ms = average(sideBySide.ms, runMs);
+    if (!differs(sideBySide.toldMs, sideBySide.ms)) return null;
+    sideBySide.toldMs = sideBySide.ms;
+    return { sideBySideMs: sideBySide.ms };
+  }
+
+  /** What runs side by side take; null: none was seen. */
+  sideBySideMs(model: string): number | null {
+    return this.#estimates.get(model)?.sideBySide.ms ?? null;
   }
 
   /** A load that took `loadMs`, and its first run; `expectedRunMs` is the profile's, used until there is better. */
@@ -101,6 +119,7 @@ export class Observations {
         toldRunMs: null,
         runMsByRows: null,
         toldRunMsByRows: [],
+        sideBySide: { ms: null, toldMs: null },
       };
       this.#estimates.set(model, estimate);
     }

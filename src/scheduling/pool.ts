@@ -7,8 +7,8 @@ import { IndexedHeap } from './heap.ts';
 import { IdleDevices } from './idle.ts';
 import { IndexSet } from './index-set.ts';
 import { Residency } from './residency.ts';
-import { headArrival, headId } from './state.ts';
-import type { Copy, DeviceState, Load, ModelState, RequestState } from './state.ts';
+import { type Copy, type DeviceState, headArrival, headId, type Load, type ModelState } from './state.ts';
+import type { RequestState } from './state.ts';
 import type { PoolWatcher } from './watcher.ts';
 import type { Decision, DecisionReason, DeviceId, ModelId, RequestId, SchedulerAction } from './types.ts';
 import type { RejectCode, RejectDetails } from './types.ts';
@@ -55,7 +55,7 @@ export class Pool {
     this.#loadLanes = options.loadLanes ?? Infinity;
     this.residency = new Residency(
       this.idle,
-      (copy, reason) => this.#actions.push({ type: 'evict', device: copy.device.id, model: copy.model.id, reason }),
+      (action) => this.#actions.push(action),
       (copy) => this.watcher.copyRemoved?.(copy),
     );
   }
@@ -145,7 +145,7 @@ export class Pool {
     return copy;
   }
 
-  /** Runs waiting requests as one batch on a copy that is ready; its device must not be running. */
+  /** Runs waiting requests as one batch, or side by side, on a copy that is ready; its device must not be running. */
   run(requests: readonly RequestState[], copy: Copy, reason: DecisionReason): void {
     const decision = this.#decision(copy.model, reason);
     for (const request of requests) this.#leave(request);
@@ -344,11 +344,11 @@ export class Pool {
       request.device = device;
       rows += request.rows;
     }
+    const sideBySide = requests.length > 1 && model.batching === undefined;
     // Behind a run that is about to end it begins when that has ended.
     const beginsAtMs = Math.max(this.nowMs, device.ending?.expectedEndMs ?? 0);
-    const expectedEndMs = beginsAtMs + model.runMsOf(rows);
-    const run = this.#nextRun++;
-    device.run = { id: run, copy, requests, expectedEndMs };
+    const expectedEndMs = beginsAtMs + (sideBySide ? (model.sideBySideMs ?? model.runMsOf(rows)) : model.runMsOf(rows));
+    device.run = { id: this.#nextRun++, copy, requests, expectedEndMs };
     device.runEndMs = expectedEndMs;
     device.busyUntilMs = expectedEndMs;
     this.idle.delete(device);
@@ -360,10 +360,11 @@ export class Pool {
     copy.lastUsedAtMs = this.nowMs;
     this.#actions.push({
       type: 'run',
-      run,
+      run: device.run.id,
       device: device.id,
       model: model.id,
       requests: requests.map((request) => request.id),
+      ...(sideBySide ? { sideBySide } : {}),
       cache,
       reason,
       ...(decision === undefined ? {} : { decision }),
@@ -389,9 +390,8 @@ export class Pool {
 
   /** A load whose requests were all withdrawn has nothing more to do. */
   #dropLoaded(device: DeviceState): void {
-    const { copy } = device.loaded as Load;
+    this.residency.release((device.loaded as Load).copy, this.nowMs);
     device.loaded = null;
-    this.residency.release(copy, this.nowMs);
   }
 
   #decision(model: ModelState, reason: DecisionReason): Decision | undefined {

@@ -17,6 +17,7 @@ export function deviceAdded(pool: Pool, spec: DeviceSpec): boolean {
   }
   device.memoryBytes = spec.memoryBytes;
   device.overlap = spec.overlap && pool.overlaps;
+  device.instances = spec.instances ?? 1;
   device.present = true;
   pool.capacityVersion++;
   pool.settle(device);
@@ -86,6 +87,14 @@ export function loadFailed(pool: Pool, id: DeviceId, model: ModelId, retry: bool
   pool.settle(device);
   for (const request of bound) pool.requeue(request);
   if (!retry && load.request?.state === 'waiting') pool.withdraw(load.request);
+}
+
+/** Instances of the copy can be used, or could not be made. */
+export function copyWidened(pool: Pool, id: DeviceId, modelId: ModelId, ready: boolean): void {
+  const device = pool.devicesById.get(id);
+  const model = pool.models.get(modelId);
+  const copy = device === undefined || model === undefined ? undefined : device.copies.get(model);
+  if (copy !== undefined) pool.residency.instances.widened(copy, ready);
 }
 
 /** The device is as good as free: what runs next there may be handed over. */

@@ -3,29 +3,28 @@
 
 import { CopyTable } from './copies.ts';
 import { IndexedHeap } from './heap.ts';
+import { Instances } from './instances.ts';
 import type { IdleDevices } from './idle.ts';
 import { Copy } from './state.ts';
 import type { DeviceState, ModelState } from './state.ts';
-import type { DecisionReason } from './types.ts';
+import type { DecisionReason, SchedulerAction } from './types.ts';
 
 /** All copies on all devices. */
 export class Residency {
   /** Finds any of them by model and device. */
   readonly table = new CopyTable<Copy>();
+  readonly instances: Instances;
   readonly #idle: IdleDevices;
-  readonly #onEvict: (copy: Copy, reason: DecisionReason) => void;
+  readonly #act: (action: SchedulerAction) => void;
   readonly #onRemove: (copy: Copy) => void;
   readonly #expiring = new IndexedHeap<Copy>('third', (a, b) => a.expiresAtMs < b.expiresAtMs);
   readonly #unwanted = new Set<Copy>();
 
-  /** `onEvict` is told of evictions; `onRemove` also of copies that went with their device or whose load failed. */
-  constructor(
-    idle: IdleDevices,
-    onEvict: (copy: Copy, reason: DecisionReason) => void,
-    onRemove: (copy: Copy) => void,
-  ) {
+  /** `act` is given evictions; `onRemove` is also told of copies that went with their device or whose load failed. */
+  constructor(idle: IdleDevices, act: (action: SchedulerAction) => void, onRemove: (copy: Copy) => void) {
     this.#idle = idle;
-    this.#onEvict = onEvict;
+    this.#act = act;
+    this.instances = new Instances(act);
     this.#onRemove = onRemove;
   }
 
@@ -42,7 +41,7 @@ export class Residency {
     device.highestKeyMs = Math.max(device.highestKeyMs, copy.freeAtMs);
     model.copiesByFreeAt.put(copy);
     device.aside.push(copy);
-    this.#idle.memoryChanged(device);
+    this.#tookMemory(device);
     return copy;
   }
 
@@ -52,6 +51,7 @@ export class Residency {
     if (!copy.evictable) device.fixedBytes -= copy.bytes;
     if (model.pinned) device.pinnedBytes -= copy.bytes;
     device.heldBytes -= copy.bytes;
+    this.instances.forget(copy);
     copy.gone = true;
     this.table.delete(copy);
     model.copies.remove(copy);
@@ -66,7 +66,7 @@ export class Residency {
 
   evict(copy: Copy, reason: DecisionReason): void {
     this.remove(copy);
-    this.#onEvict(copy, reason);
+    this.#act({ type: 'evict', device: copy.device.id, model: copy.model.id, reason });
   }
 
   retain(copy: Copy): void {
@@ -107,7 +107,7 @@ export class Residency {
     if (copy.model.pinned) copy.device.pinnedBytes += change;
     copy.device.heldBytes += change;
     copy.bytes = bytes;
-    this.#idle.memoryChanged(copy.device);
+    this.#tookMemory(copy.device);
   }
 
   /** Evicts one by one, least recent first, until so many bytes are free; the caller has asked `canHold`. */
@@ -126,7 +126,7 @@ export class Residency {
     device.reservedBytes = bytes;
     device.heldBytes += bytes;
     device.fixedBytes += bytes;
-    this.#idle.memoryChanged(device);
+    this.#tookMemory(device);
   }
 
   /** Takes back what was lent. */
@@ -231,6 +231,11 @@ export class Residency {
 
   nextExpiryMs(): number {
     return this.#expiring.top()?.expiresAtMs ?? Infinity;
+  }
+
+  #tookMemory(device: DeviceState): void {
+    this.instances.makeRoom(device);
+    this.#idle.memoryChanged(device);
   }
 
   #watchKeepAlive(copy: Copy, fromMs: number): void {

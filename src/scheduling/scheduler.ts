@@ -9,7 +9,16 @@ import { lalbo3 } from './policies/lalbo3.ts';
 import { lb } from './policies/lb.ts';
 import { locality } from './policies/locality/locality.ts';
 import type { Policy, PolicyInstance } from './policy.ts';
-import { deviceAdded, deviceLost, loadFailed, loadFinished, runEnding, runFailed, runFinished } from './progress.ts';
+import {
+  copyWidened,
+  deviceAdded,
+  deviceLost,
+  loadFailed,
+  loadFinished,
+  runEnding,
+  runFailed,
+  runFinished,
+} from './progress.ts';
 import { ModelState } from './state.ts';
 import { Reservations } from './reservations.ts';
 import type { SchedulerAction, SchedulerEvent, SchedulerOptions, SchedulerView, SchedulingCore } from './types.ts';
@@ -71,6 +80,8 @@ class Scheduler implements SchedulingCore {
         return runFailed(pool, event.device, event.run, event.retry);
       case 'load-finished':
         return loadFinished(pool, event.device, event.model, event.memoryBytes, event.deviceIndex);
+      case 'widened':
+        return copyWidened(pool, event.device, event.model, event.ready);
       case 'load-failed':
         return loadFailed(pool, event.device, event.model, event.retry);
       case 'cancelled': {
@@ -139,7 +150,7 @@ class Scheduler implements SchedulingCore {
   #applyToModel(event: Extract<SchedulerEvent, { readonly model: unknown }>): void {
     const pool = this.#pool;
     if (event.type === 'model-added') return this.#addModel(event.model);
-    if (event.type === 'load-finished' || event.type === 'load-failed') return;
+    if (event.type === 'load-finished' || event.type === 'load-failed' || event.type === 'widened') return;
     const model = pool.models.get(event.model);
     if (model === undefined) return;
     const named = 'device' in event && event.device !== undefined ? pool.devicesById.get(event.device) : null;
@@ -203,11 +214,13 @@ function observe(
     readonly hostLoadMs?: number;
     readonly runMs?: number;
     readonly runMsByRows?: readonly number[];
+    readonly sideBySideMs?: number;
   },
 ): void {
   if (seen.memoryBytes !== undefined) model.memoryBytes = seen.memoryBytes;
   model.observeLoad(seen);
   if (seen.runMs !== undefined) model.runMs = seen.runMs;
+  if (seen.sideBySideMs !== undefined) model.sideBySideMs = seen.sideBySideMs;
   if (seen.runMsByRows !== undefined && model.batching !== undefined) {
     model.batching = { ...model.batching, runMsByRows: seen.runMsByRows };
   }

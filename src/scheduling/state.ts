@@ -30,6 +30,8 @@ export class ModelState {
   #hostLoadMs: number | undefined;
   #hostCached = false;
   runMs: number;
+  /** What runs side by side take together; null: not known yet. */
+  sideBySideMs: number | null = null;
   batching: BatchingSpec | undefined;
   keepAliveMs: number | undefined;
   pinned = false;
@@ -37,7 +39,7 @@ export class ModelState {
   removed = false;
   /** locality: its head must not be overtaken by requests that arrived after this. */
   overtakeEndMs = 0;
-  /** locality: runs since the last batch as large as it could be. */
+  /** locality: runs since the last batch as large as it could be, or the last ones side by side. */
   runsApart = 0;
   /** The state of the machine (`Pool.capacityVersion`) for which it was last found to fit somewhere. */
   fitsVersion = -1;
@@ -97,6 +99,13 @@ export class Copy {
   readonly model: ModelState;
   readonly device: DeviceState;
   bytes: number;
+  /** Instances for runs side by side, asked for or ready, and what they hold: free memory, given up when it is wanted. */
+  instances = 0;
+  extraBytes = 0;
+  /** How many runs it takes side by side now. */
+  width = 1;
+  /** locality: runs that left a long queue behind them, less those that did not. */
+  crowdedRuns = 0;
   state: 'loading' | 'ready' = 'loading';
   /** Runs under way, requests bound to it, and the load itself: while above 0 it is not evicted. */
   uses = 0;
@@ -160,6 +169,8 @@ export class DeviceState {
   memoryBytes: number;
   /** The device can overlap loads with runs, and the policy uses it. */
   overlap: boolean;
+  /** How many runs of one model it can take side by side. */
+  instances = 1;
   present = true;
   /** When it was lost, while it is not present. */
   lostAtMs = 0;
@@ -171,6 +182,9 @@ export class DeviceState {
   fixedBytes = 0;
   /** Of the held bytes, those of pinned models. */
   pinnedBytes = 0;
+  /** Of the free bytes, those that instances of these copies use until they are wanted. */
+  extraBytes = 0;
+  readonly wide = new Set<Copy>();
   /** Least recently dispatched first. */
   readonly copies: DeviceCopies<Copy>;
   run: Run | null = null;

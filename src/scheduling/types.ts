@@ -41,6 +41,8 @@ export interface DeviceSpec {
   readonly memoryBytes: number;
   /** True if a load may go on beside a run. Baseline policies never use it. */
   readonly overlap: boolean;
+  /** How many runs of one model it can take side by side, each in an instance of its own (default 1: none). */
+  readonly instances?: number;
 }
 
 /** One inference to place. `arrivedAtMs` is the arrival of its invocation: order and age go by it. */
@@ -78,6 +80,8 @@ export type SchedulerEvent =
       readonly hostLoadMs?: number;
       readonly runMs?: number;
       readonly runMsByRows?: readonly number[];
+      /** What runs side by side take together, with all instances busy. */
+      readonly sideBySideMs?: number;
     }
   /** The model's bytes came into the host cache, or left it: from now on its loads take `hostLoadMs`, or `loadMs`. */
   | { readonly type: 'host-cached'; readonly model: ModelId; readonly cached: boolean }
@@ -92,6 +96,8 @@ export type SchedulerEvent =
       readonly model: ModelId;
       readonly memoryBytes?: number;
     }
+  /** The instances of a `widen` are ready; `ready` false: they could not be had. */
+  | { readonly type: 'widened'; readonly device: DeviceId; readonly model: ModelId; readonly ready: boolean }
   /** The driver says what became of the requests: `retry` puts those bound to this load back at their old place. */
   | { readonly type: 'load-failed'; readonly device: DeviceId; readonly model: ModelId; readonly retry: boolean }
   /**
@@ -168,14 +174,20 @@ export type SchedulerAction =
       readonly reason: DecisionReason;
       readonly decision?: Decision;
     }
+  /** Make so many more instances of a resident model, for runs side by side; `widened` answers. Their memory is free memory. */
+  | { readonly type: 'widen'; readonly device: DeviceId; readonly model: ModelId; readonly instances: number }
+  /** Give those up again, ready or not: something else needs the memory. Comes before the load that does. */
+  | { readonly type: 'narrow'; readonly device: DeviceId; readonly model: ModelId }
   | {
       readonly type: 'run';
       /** A number for the run, used in `run-finished`. */
       readonly run: number;
       readonly device: DeviceId;
       readonly model: ModelId;
-      /** One request, or several that are batched. */
+      /** One request, or several: joined to a batch, or side by side. */
       readonly requests: readonly RequestId[];
+      /** Each request runs in an instance of its own, all at once. */
+      readonly sideBySide?: true;
       /** `miss` for a request that was dispatched with a load; a request that joined a load under way is a hit that waited. */
       readonly cache: 'hit' | 'miss';
       readonly reason: DecisionReason;
@@ -244,7 +256,10 @@ export interface SchedulerOptions {
 /** One resident model as seen from outside. */
 export interface ResidentView {
   readonly model: ModelId;
+  /** With those of its instances. */
   readonly bytes: number;
+  /** Instances for runs side by side, beside the one for runs alone. */
+  readonly instances: number;
   readonly state: 'loading' | 'resident' | 'running';
   readonly hits: number;
   readonly lastUsedAtMs: number;

@@ -19,7 +19,7 @@ function viewOfDevice(device: DeviceState): DeviceView {
   return {
     id: device.id,
     memoryBytes: device.memoryBytes,
-    usedBytes: device.heldBytes,
+    usedBytes: device.heldBytes + device.extraBytes,
     reservedBytes: device.reservedBytes,
     resident: [...device.copies.values()].map(viewOfCopy),
     queued: device.local.size + bound,
@@ -32,7 +32,8 @@ function viewOfCopy(copy: Copy): ResidentView {
   const isRunning = run?.copy === copy || ending?.copy === copy;
   return {
     model: copy.model.id,
-    bytes: copy.bytes,
+    bytes: copy.bytes + copy.extraBytes,
+    instances: copy.instances,
     state: copy.state === 'loading' ? 'loading' : isRunning ? 'running' : 'resident',
     hits: copy.hits,
     lastUsedAtMs: copy.lastUsedAtMs,

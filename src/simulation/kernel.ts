@@ -218,8 +218,9 @@ class Kernel {
       this.#rejected++;
       return;
     }
-    // Nothing in a simulation asks for one.
+    // Nothing in a simulation asks for one, and its devices run one thing at a time.
     if (action.type === 'reservation' || action.type === 'load-refused') return;
+    if (action.type === 'widen' || action.type === 'narrow') return;
     const device = this.#deviceIndex.get(action.device);
     const model = this.#modelIn(action);
     if (device === undefined || model === undefined) throw broken(`it named ${action.device} and ${action.model}`);

@@ -132,10 +132,19 @@ async function handle(message: ToWorker, parts: Uint8Array[]): Promise<void> {
       return attempt(message.call, async () =>
         send({ type: 'evicted', call: message.call, result: await residents.evict(message.model) }),
       );
+    case 'widen':
+      return attempt(message.call, async () =>
+        send({ type: 'widened', call: message.call, lanes: await residents.widen(message.model, message.instances) }),
+      );
+    case 'narrow':
+      return attempt(message.call, async () => {
+        await residents.narrow(message.model);
+        send({ type: 'narrowed', call: message.call });
+      });
     case 'run':
       return attempt(message.call, async () => {
-        const { model, inputs, slot, placed } = message;
-        sendAnswer(message.call, await residents.run(model, { inputs, parts, slot, placed }));
+        const { model, instance, inputs, slot, placed } = message;
+        sendAnswer(message.call, await residents.run(model, { inputs, parts, slot, placed }, instance));
       });
     case 'stop':
       return stop();

@@ -18,7 +18,8 @@ export interface HostedSignature {
 export interface ModelHost {
   /** The lane on which it takes runs from the daemon itself; null: only from here. */
   readonly lane: number | null;
-  load(model: LoadableModel): Promise<HostedSignature>;
+  /** With so many threads, or as many as the device gives one session. */
+  load(model: LoadableModel, threads?: number): Promise<HostedSignature>;
   /** The bytes of the request go over to the host. */
   run(request: RunRequest): Promise<RunAnswer>;
   /** Gives the model's memory back; the host can take another model. */
@@ -45,10 +46,10 @@ export class InlineHost implements ModelHost {
     return result;
   }
 
-  load(model: LoadableModel): Promise<HostedSignature> {
+  load(model: LoadableModel, threads?: number): Promise<HostedSignature> {
     return this.#next(async () => {
       const startMs = performance.now();
-      this.#model = await this.#backend.load(model);
+      this.#model = await this.#backend.load(model, threads);
       const { inputs, outputs, loadMs = performance.now() - startMs } = this.#model;
       return { inputs, outputs, loadMs };
     });

@@ -58,10 +58,16 @@ export type ToWorker =
       readonly type: 'run';
       readonly call: number;
       readonly model: string;
+      /** Which of its instances runs it; null: the one for runs alone. */
+      readonly instance: number | null;
       readonly inputs: readonly TensorHead[];
       readonly slot: number | null;
       readonly placed: readonly number[] | null;
     }
+  /** Load a resident model so many times more, one thread each. */
+  | { readonly type: 'widen'; readonly call: number; readonly model: string; readonly instances: number }
+  /** Release those again. */
+  | { readonly type: 'narrow'; readonly call: number; readonly model: string }
   | { readonly type: 'measure'; readonly call: number }
   | { readonly type: 'ping' }
   /** Finish what is under way, release everything, exit. */
@@ -71,6 +77,9 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'loaded'; readonly call: number; readonly result: LoadResult; readonly lane: number | null }
+  /** `lanes` of the instances, in their order. */
+  | { readonly type: 'widened'; readonly call: number; readonly lanes: readonly (number | null)[] }
+  | { readonly type: 'narrowed'; readonly call: number }
   | { readonly type: 'evicted'; readonly call: number; readonly result: EvictResult }
   | {
       readonly type: 'ran';

@@ -10,7 +10,12 @@ import type { EvictResult, LoadableModel, LoadResult } from './types.ts';
 export type StartHost = () => Promise<ModelHost>;
 
 interface Resident {
+  readonly model: LoadableModel;
   readonly host: ModelHost;
+  /** Hosts of its instances, each for runs on one core. */
+  instances: readonly ModelHost[];
+  /** The last order to make instances; null once they were given up. */
+  widening: object | null;
   /** Runs under way; an eviction waits for them. */
   readonly runs: Set<Promise<unknown>>;
 }
@@ -105,7 +110,7 @@ export class Residents {
       const beforeBytes = rssBytes();
       try {
         const { loadMs, inputs, outputs } = await host.load(model);
-        this.#resident.set(model.id, { host, runs: new Set() });
+        this.#resident.set(model.id, { model, host, instances: [], widening: null, runs: new Set() });
         // Mapped weights appear in the resident set when the first run reads them, not now.
         const measuredBytes = model.prepared || model.emulation ? null : Math.max(0, rssBytes() - beforeBytes);
         return { loadMs, measuredBytes: model.emulation?.memoryBytes ?? measuredBytes, inputs, outputs };
@@ -126,16 +131,60 @@ export class Residents {
       this.#resident.delete(modelId);
       await Promise.allSettled(resident.runs);
       const beforeBytes = rssBytes();
+      await releaseAll(resident.instances);
       await resident.host.release();
       await this.#keep(resident.host);
       return { evictMs: performance.now() - startMs, releasedBytes: Math.max(0, beforeBytes - rssBytes()) };
     });
   }
 
-  async run(modelId: string, request: RunRequest): Promise<RunAnswer> {
+  /**
+   * Loads a resident model so many times more, one thread each; resolves with the lanes of these instances. Their threads start
+   * before it is their turn among the loads.
+   */
+  async widen(modelId: string, count: number): Promise<(number | null)[]> {
+    const hosts: ModelHost[] = [];
     const resident = this.#resident.get(modelId);
-    if (resident === undefined) throw new GpufaasError('WORKER_DIED', 'The model is not resident any more.');
-    const run = resident.host.run(request);
+    if (resident === undefined) throw new GpufaasError('INTERNAL', 'The model is not resident.');
+    resident.widening = hosts;
+    this.#late += count;
+    try {
+      while (hosts.length < count) hosts.push(await this.#startHost());
+      return await this.#inOrder(async () => {
+        const isWanted = this.#resident.get(modelId) === resident && resident.widening === hosts;
+        if (!isWanted) throw new GpufaasError('CANCELLED', 'The instances were given up.');
+        for (const host of hosts) await host.load(resident.model, 1);
+        resident.instances = hosts;
+        return hosts.map(({ lane }) => lane);
+      });
+    } catch (error) {
+      await releaseAll(hosts);
+      throw error;
+    } finally {
+      this.#late -= count;
+    }
+  }
+
+  /** Releases the instances of a model, if it is still there, once their runs have ended. */
+  narrow(modelId: string): Promise<void> {
+    const resident = this.#resident.get(modelId);
+    if (resident === undefined) return Promise.resolve();
+    resident.widening = null;
+    return this.#inOrder(async () => {
+      const { instances } = resident;
+      resident.instances = [];
+      await Promise.allSettled(resident.runs);
+      await releaseAll(instances);
+    });
+  }
+
+  /** On the instance of that number, or on the host for runs alone. */
+  async run(modelId: string, request: RunRequest, instance: number | null = null): Promise<RunAnswer> {
+    const resident = this.#resident.get(modelId);
+    const host = instance === null ? resident?.host : resident?.instances[instance];
+    if (resident === undefined || host === undefined)
+      throw new GpufaasError('WORKER_DIED', 'The model is not resident any more.');
+    const run = host.run(request);
     resident.runs.add(run);
     try {
       return await run;
@@ -154,5 +203,13 @@ export class Residents {
       (host) => host.end(),
       () => undefined,
     );
+  }
+}
+
+/** Gives the memory of hosts back that are not needed again. */
+async function releaseAll(hosts: readonly ModelHost[]): Promise<void> {
+  for (const host of hosts) {
+    await host.release();
+    await host.end();
   }
 }

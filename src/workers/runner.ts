@@ -235,8 +235,16 @@ class ProcessRunner implements DeviceRunner {
     return { ...result, releasedBytes };
   }
 
-  async run(modelId: string, inputs: readonly Tensor[]): Promise<RunResult> {
-    const result = await this.#worker().run(modelId, inputs);
+  async widen(modelId: string, instances: number): Promise<void> {
+    await this.#worker().widen(modelId, instances);
+  }
+
+  async narrow(modelId: string): Promise<void> {
+    await this.#worker().narrow(modelId);
+  }
+
+  async run(modelId: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult> {
+    const result = await this.#worker().run(modelId, inputs, instance);
     this.#deaths = 0;
     return result;
   }

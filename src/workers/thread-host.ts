@@ -11,7 +11,14 @@ import type { LoadableModel } from './types.ts';
 
 /** What a model's thread is asked; each model has its place in it. */
 export type ToThread =
-  | { readonly type: 'load'; readonly call: number; readonly place: number; readonly model: LoadableModel }
+  | {
+      readonly type: 'load';
+      readonly call: number;
+      readonly place: number;
+      readonly model: LoadableModel;
+      /** Absent: as many as the device gives one session. */
+      readonly threads?: number;
+    }
   | { readonly type: 'run'; readonly call: number; readonly place: number; readonly request: RunRequest }
   | { readonly type: 'release'; readonly call: number; readonly place: number };
 
@@ -121,9 +128,10 @@ export class ThreadHost implements ModelHost {
     this.#owned = owned;
   }
 
-  async load(model: LoadableModel): Promise<HostedSignature> {
+  async load(model: LoadableModel, threads?: number): Promise<HostedSignature> {
     const place = this.#place;
-    return (await this.#thread.ask('loaded', (call) => ({ type: 'load', call, place, model }))).signature;
+    const asked = { place, model, ...(threads !== undefined && { threads }) };
+    return (await this.#thread.ask('loaded', (call) => ({ type: 'load', call, ...asked }))).signature;
   }
 
   async run(request: RunRequest): Promise<RunAnswer> {

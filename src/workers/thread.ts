@@ -31,7 +31,7 @@ async function handle(message: ToThread): Promise<void> {
   switch (message.type) {
     case 'load': {
       const startMs = performance.now();
-      const loaded = await backend.load(message.model);
+      const loaded = await backend.load(message.model, message.threads);
       models.set(message.place, { id: message.model.id, loaded });
       const { inputs, outputs, loadMs = performance.now() - startMs } = loaded;
       answer({

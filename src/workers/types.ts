@@ -93,7 +93,15 @@ export interface Runner {
   start(): Promise<void>;
   load(model: LoadableModel): Promise<LoadResult>;
   evict(modelId: string): Promise<EvictResult>;
-  run(modelId: string, inputs: readonly Tensor[]): Promise<RunResult>;
+  /**
+   * Loads a resident model so many times more, each instance for one run on one core. Like the memory operations, in order with them;
+   * all instances or none.
+   */
+  widen(modelId: string, instances: number): Promise<void>;
+  /** Releases the instances of a model; runs that were given to them end first. */
+  narrow(modelId: string): Promise<void>;
+  /** `instance`: the one that runs it, from 0; absent: the one for runs alone. */
+  run(modelId: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult>;
   measure(): Promise<DeviceMeasurement>;
   /** Emulated devices only: takes the device away as if it had been pulled out, until `plug`. */
   unplug?(): Promise<void>;

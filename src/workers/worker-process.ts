@@ -72,11 +72,14 @@ export class WorkerProcess {
     (message, parts) => this.#onMessage(message as unknown as FromWorker, parts),
     (lane) => {
       // The thread of a resident model does not hear us any more; after a moment, as for the main channel.
-      if (Array.from(this.#laneOf.values()).includes(lane)) this.kill("a model's thread closed its channel", 500);
+      const used = [...this.#laneOf.values(), ...Array.from(this.#instanceLanes.values()).flat()];
+      if (used.includes(lane)) this.kill("a model's thread closed its channel", 500);
     },
   );
   /** The number of the thread that holds a model. */
   readonly #laneOf = new Map<string, number | null>();
+  /** The numbers of the threads of its instances. */
+  readonly #instanceLanes = new Map<string, readonly (number | null)[]>();
   readonly #options: ProcessOptions;
   readonly #events: ProcessEvents;
   readonly #device: string;
@@ -87,6 +90,7 @@ export class WorkerProcess {
   readonly #outputBytes = new Map<string, number>();
   /** Limits of models that bring their own, in milliseconds. */
   readonly #runLimits = new Map<string, number>();
+  readonly #loadLimits = new Map<string, number>();
   readonly #exited = Promise.withResolvers<void>();
   #startTimer: NodeJS.Timeout | undefined;
   #heartbeatTimer: NodeJS.Timeout | undefined;
@@ -201,6 +205,12 @@ export class WorkerProcess {
       case 'loaded':
         this.#calls.resolve(message.call, message);
         return;
+      case 'widened':
+        this.#calls.resolve(message.call, message.lanes);
+        return;
+      case 'narrowed':
+        this.#calls.resolve(message.call, undefined);
+        return;
       case 'evicted':
         this.#calls.resolve(message.call, message.result);
         return;
@@ -259,6 +269,7 @@ export class WorkerProcess {
   async load(model: LoadableModel): Promise<LoadResult> {
     if (model.limits !== undefined) this.#runLimits.set(model.id, model.limits.runMs);
     const limitMs = model.limits?.loadMs ?? this.#options.loadLimitMs;
+    this.#loadLimits.set(model.id, limitMs);
     const { result, lane } = await this.#call<Loaded>(
       this.#lane('memory'),
       limitMs,
@@ -270,27 +281,50 @@ export class WorkerProcess {
     return result;
   }
 
+  /** Runs under way end first, so an eviction may take as long as they. */
+  #evictionLimitMs(model: string): number {
+    return this.#options.loadLimitMs + (this.#runLimits.get(model) ?? this.#options.runLimitMs);
+  }
+
   evict(model: string): Promise<EvictResult> {
-    // Runs under way end first, so an eviction may take as long as they.
-    const limitMs = this.#options.loadLimitMs + (this.#runLimits.get(model) ?? this.#options.runLimitMs);
+    const limitMs = this.#evictionLimitMs(model);
     this.#runLimits.delete(model);
+    this.#loadLimits.delete(model);
     this.#outputBytes.delete(model);
     this.#laneOf.delete(model);
+    this.#instanceLanes.delete(model);
     return this.#call(this.#lane('memory'), limitMs, 'an eviction', (call) => ({ type: 'evict', call, model }));
   }
 
-  async run(model: string, inputs: readonly Tensor[]): Promise<RunResult> {
+  async widen(model: string, instances: number): Promise<void> {
+    const limitMs = instances * (this.#loadLimits.get(model) ?? this.#options.loadLimitMs);
+    const message = (call: number): ToWorker => ({ type: 'widen', call, model, instances });
+    const lanes = await this.#call<readonly (number | null)[]>('memory', limitMs, 'a load', message, { model });
+    this.#instanceLanes.set(model, lanes);
+  }
+
+  async narrow(model: string): Promise<void> {
+    this.#instanceLanes.delete(model);
+    await this.#call('memory', this.#evictionLimitMs(model), 'an eviction', (call) => ({
+      type: 'narrow',
+      call,
+      model,
+    }));
+  }
+
+  async run(model: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult> {
     const parts = inputs.map(({ data }) => data);
     const lengths = parts.map(({ byteLength }) => byteLength);
     const slot = this.#window?.take(Math.max(placedBytes(lengths), this.#outputBytes.get(model) ?? 0)) ?? null;
     try {
       const placed = slot === null ? null : this.#window!.write(slot, parts);
-      const via = this.#lanes?.get(this.#laneOf.get(model));
+      const lane = instance === undefined ? this.#laneOf.get(model) : this.#instanceLanes.get(model)?.[instance];
+      const via = this.#lanes?.get(lane);
       const ran = await this.#call<Ran>(
-        this.#lane(`run ${model}`),
+        this.#lane(instance === undefined ? `run ${model}` : `run ${model} ${instance}`),
         this.#runLimits.get(model) ?? this.#options.runLimitMs,
         'a run',
-        (call) => ({ type: 'run', call, model, inputs: inputs.map(headOf), slot, placed }),
+        (call) => ({ type: 'run', call, model, instance: instance ?? null, inputs: inputs.map(headOf), slot, placed }),
         { model, parts: placed === null ? parts : [], ...(via !== undefined && { via }) },
       );
       const outputs = slot === null || ran.placed === null ? ran.parts : this.#read(slot, ran.placed);

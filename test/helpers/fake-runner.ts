@@ -26,6 +26,7 @@ export class FakeRunner implements Runner {
   /** Everything it was asked, in order: `load a`, `evict a`, `run a`. */
   readonly asked: string[] = [];
   readonly loads: Held<LoadResult>[] = [];
+  readonly widenings: Held<void>[] = [];
   readonly runs: (Held<RunResult> & { readonly inputs: readonly Tensor[] })[] = [];
 
   constructor(device: string) {
@@ -44,8 +45,17 @@ export class FakeRunner implements Runner {
     return { evictMs: 0, releasedBytes: null };
   }
 
-  run(model: string, inputs: readonly Tensor[]): Promise<RunResult> {
-    this.asked.push(`run ${model}`);
+  widen(model: string, instances: number): Promise<void> {
+    this.asked.push(`widen ${model} ${instances}`);
+    return new Promise((resolve, reject) => this.widenings.push({ model, resolve, reject }));
+  }
+
+  async narrow(model: string): Promise<void> {
+    this.asked.push(`narrow ${model}`);
+  }
+
+  run(model: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult> {
+    this.asked.push(instance === undefined ? `run ${model}` : `run ${model} in ${instance}`);
     return new Promise((resolve, reject) => this.runs.push({ model, inputs, resolve, reject }));
   }
 
@@ -78,6 +88,7 @@ export class FakeRunner implements Runner {
   /** What a runner does when its process is gone: every call under way is rejected. */
   die(): void {
     const error = new GpufaasError('WORKER_DIED', 'killed');
-    for (const call of [...this.loads.splice(0), ...this.runs.splice(0)]) call.reject(error);
+    for (const call of [...this.loads.splice(0), ...this.widenings.splice(0), ...this.runs.splice(0)])
+      call.reject(error);
   }
 }

@@ -62,11 +62,16 @@ function renderResident(models: readonly ResidentModel[], nowMs: number): string
     { title: 'MODEL', value: (model) => model.model },
     { title: 'FUNCTIONS', value: (model) => model.functions.join(', ') },
     { title: 'BYTES', value: (model) => formatSize(model.bytes), align: 'right' },
-    { title: 'STATE', value: (model) => (model.inUse && model.state === 'resident' ? 'in use' : model.state) },
+    { title: 'STATE', value: (model) => state(model) },
     { title: 'HITS', value: (model) => String(model.hits), align: 'right' },
     { title: 'LAST USED', value: (model) => ago(model.lastUsedAt, nowMs) },
     { title: 'UNTIL', value: (model) => (model.pinned ? 'pinned' : until(model.until, nowMs)) },
   ]);
+}
+
+function state({ inUse, state, instances = 0 }: ResidentModel): string {
+  const shown = inUse && state === 'resident' ? 'in use' : state;
+  return instances === 0 ? shown : `${shown}, ${instances} side by side`;
 }
 
 function measured(device: DeviceStatus): string {

@@ -20,8 +20,8 @@ export interface LoadedModel {
 export interface Backend {
   /** Loads whatever the first model would otherwise wait for, and proves that the device works. Throws NO_DEVICE. */
   warmUp(): Promise<void>;
-  /** Throws GpufaasError: BAD_MODEL, OUT_OF_MEMORY, NO_DEVICE. */
-  load(model: LoadableModel): Promise<LoadedModel>;
+  /** Runs use `threads` threads, or as many as the device gives one session. Throws GpufaasError: BAD_MODEL, OUT_OF_MEMORY, NO_DEVICE. */
+  load(model: LoadableModel, threads?: number): Promise<LoadedModel>;
   /** The device's memory where the backend itself accounts it (emulated). */
   memory?(): { readonly totalBytes: number; readonly freeBytes: number };
 }

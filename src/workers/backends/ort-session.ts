@@ -118,9 +118,10 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
         throw translateOrtError(error, 'probe');
       }
     },
-    async load(model) {
+    async load(model, threads = device.threads) {
       const { path, options } = await loadingOf(model, device);
-      const merged = mergeSessionOptions(base, options, model.sessionOptions ?? {});
+      const own = { ...base, intraOpNumThreads: threads };
+      const merged = mergeSessionOptions(own, options, model.sessionOptions ?? {});
       let session: Session;
       try {
         session = await InferenceSession.create(path, merged);

@@ -35,6 +35,8 @@ async function scene() {
     stop: (force) => runner.stop(force),
     measure: () => runner.measure(),
     evict: (id) => runner.evict(id),
+    widen: (id, instances) => runner.widen(id, instances),
+    narrow: (id) => runner.narrow(id),
     load: (loadable) => runner.load(loadable),
     run: (id, inputs) => {
       ran.push(inputs[0]?.shape[0]);

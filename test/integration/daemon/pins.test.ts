@@ -10,7 +10,7 @@ import { startDaemon } from '../../../src/daemon/daemon.ts';
 import { resolveHome } from '../../../src/home.ts';
 import { buildNetwork } from '../../../src/onnx/networks.ts';
 
-/** A daemon with functions of one model each: each takes well over half of 40 MB. */
+/** A daemon with functions of one model each: each takes well over half of 52 MB. */
 async function setUp(devices: string, names: readonly string[]) {
   const folder = mkdtempSync(join(tmpdir(), 'gpufaas-pins-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
@@ -35,7 +35,7 @@ it(
   'says at once that a second model has no room beside a pinned one, and pins nothing',
   { timeout: 120_000 },
   async () => {
-    const { client, pinned } = await setUp('cpu:1@40MB', ['a', 'b']);
+    const { client, pinned } = await setUp('cpu:1@52MB', ['a', 'b']);
     await client.pin('a', true);
     expect(await pinned()).toEqual(['a']);
 

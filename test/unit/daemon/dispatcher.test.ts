@@ -13,7 +13,12 @@ import { FakeRunner } from '../../helpers/fake-runner.ts';
 
 const GB = 1e9;
 
-function setUp(deviceCount: number, options: Partial<SchedulerOptions> = {}, beforeLoad?: BeforeLoad) {
+function setUp(
+  deviceCount: number,
+  options: Partial<SchedulerOptions> = {},
+  beforeLoad?: BeforeLoad,
+  { threads = 1, memoryBytes = 2 * GB } = {},
+) {
   const clock = new ManualClock();
   const events: DispatcherEvent[] = [];
   const dispatcher = new Dispatcher(
@@ -29,8 +34,8 @@ function setUp(deviceCount: number, options: Partial<SchedulerOptions> = {}, bef
       kind: 'cpu',
       index,
       name: 'test',
-      memoryBytes: 2 * GB,
-      threads: 1,
+      memoryBytes,
+      threads,
       overlap: true,
     };
     const runner = new FakeRunner(device.id);
@@ -596,5 +601,98 @@ describe('a worker that stood still', () => {
     }
     expect(await code).toBe('WORKER_DIED');
     expect(dispatcher.isQuarantined('a')).toBe(false);
+  });
+});
+
+describe('runs side by side', () => {
+  /** `a` is resident with two instances in a device of 4 GB, and 12 requests of it wait behind one that runs. */
+  async function crowd() {
+    const made = setUp(1, { policy: 'locality' }, undefined, { threads: 2, memoryBytes: 4 * GB });
+    const { dispatcher, runners, addModel } = made;
+    const runner = runners[0]!;
+    addModel('a');
+    const ask = (count: number, value = 1) =>
+      Array.from({ length: count }, () => dispatcher.infer(request('a', value), never));
+    const first = ask(36);
+    await settle();
+    runner.finishLoad();
+    for (let i = 0; i < 24; i++) {
+      await settle();
+      runner.finishRun();
+    }
+    await settle();
+    expect(runner.asked.filter((what) => what.startsWith('widen'))).toEqual(['widen a 2']);
+    runner.widenings.shift()!.resolve();
+    await settle();
+    return { ...made, runner, waiting: first.slice(24), done: Promise.all(first.slice(0, 24)) };
+  }
+
+  it('goes to the instances when they are there, and answers each', async () => {
+    const { runner, waiting, done } = await crowd();
+    await done;
+    runner.finishRun();
+    await settle();
+    expect(runner.asked.slice(-2)).toEqual(['run a in 0', 'run a in 1']);
+    for (let i = 0; i < 11; i++) {
+      runner.finishRun();
+      await settle();
+    }
+    const answers = await Promise.all(waiting);
+    expect(answers.map(({ outputs }) => outputs[0]!.data[0])).toEqual(Array.from({ length: 12 }, () => 1));
+  });
+
+  it('runs a request by itself that failed in its instance, and the other keeps its answer', async () => {
+    const { runner, waiting } = await crowd();
+    runner.finishRun();
+    await settle();
+    runner.failRun(new GpufaasError('BAD_TENSOR', 'no'));
+    runner.finishRun();
+    await settle();
+    expect(runner.asked.at(-1)).toBe('run a');
+    runner.failRun(new GpufaasError('BAD_TENSOR', 'no'));
+    await expect(waiting[1]).rejects.toMatchObject({ code: 'BAD_TENSOR' });
+    await expect(waiting[2]).resolves.toMatchObject({ cache: 'hit' });
+    for (const each of waiting) each.catch(() => undefined);
+  });
+
+  it('tries both again when the worker dies under them', async () => {
+    const { runner, waiting, dispatcher } = await crowd();
+    runner.finishRun();
+    await settle();
+    expect(runner.runs).toHaveLength(2);
+    runner.die();
+    dispatcher.deviceLost('cpu:0', 'killed');
+    dispatcher.deviceReady('cpu:0');
+    await settle();
+    expect(runner.asked.at(-1)).toBe('load a');
+    runner.finishLoad();
+    for (let i = 0; i < 11; i++) {
+      await settle();
+      expect(runner.asked.at(-1)).toBe('run a');
+      runner.finishRun();
+    }
+    expect(await Promise.all(waiting)).toHaveLength(12);
+  });
+
+  it('gives the instances up for a load, which begins after their last run', async () => {
+    const { runner, waiting, addModel, dispatcher } = await crowd();
+    addModel('b', 3 * GB);
+    runner.finishRun();
+    await settle();
+    const other = dispatcher.infer(request('b'), never);
+    await settle();
+    expect(runner.asked.at(-1)).toBe('run a in 1');
+    runner.finishRun();
+    runner.finishRun();
+    await settle();
+    expect(runner.asked).toContain('narrow a');
+    expect(runner.asked.indexOf('narrow a')).toBeLessThan(runner.asked.indexOf('load b'));
+    runner.finishLoad();
+    for (let i = 0; i < 10; i++) {
+      await settle();
+      runner.finishRun();
+    }
+    await expect(other).resolves.toMatchObject({ cache: 'miss' });
+    expect(await Promise.all(waiting)).toHaveLength(12);
   });
 });

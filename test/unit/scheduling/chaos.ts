@@ -23,7 +23,7 @@ export interface Chaos {
     readonly runMs: number;
     readonly keepAliveMs: number | null;
   }[];
-  readonly devices: readonly { readonly memory: number; readonly overlap: boolean }[];
+  readonly devices: readonly { readonly memory: number; readonly overlap: boolean; readonly instances: number }[];
   readonly steps: readonly { readonly gapMs: number; readonly mishap: Mishap }[];
   /** Which loads and runs fail, in order; all later ones go well. */
   readonly fates: readonly ('ok' | 'retry' | 'fail')[];
@@ -74,10 +74,14 @@ export const chaos: fc.Arbitrary<Chaos> = fc.record({
     }),
     { minLength: 1, maxLength: 8 },
   ),
-  devices: fc.array(fc.record({ memory: fc.integer({ min: 6, max: 20 }), overlap: fc.boolean() }), {
-    minLength: 1,
-    maxLength: 4,
-  }),
+  devices: fc.array(
+    fc.record({
+      memory: fc.integer({ min: 6, max: 20 }),
+      overlap: fc.boolean(),
+      instances: fc.integer({ min: 1, max: 4 }),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
   aheadMs: fc.nat({ max: 4 }),
   steps: fc.array(fc.record({ gapMs: fc.nat({ max: 8 }), mishap: mishaps }), { maxLength: 80 }),
   fates: fc
@@ -107,6 +111,7 @@ export function playChaos(
       id: `d${index}`,
       memoryBytes: device.memory,
       overlap: device.overlap,
+      instances: device.instances,
     })),
     world.models.map(({ memory, loadMs, runMs, keepAliveMs }, index) => ({
       id: `m${index}`,

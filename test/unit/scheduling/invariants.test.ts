@@ -41,6 +41,42 @@ describe.each(POLICIES.map((policy) => policy.name))('%s, when things go wrong',
   });
 });
 
+describe('locality, with instances wherever there is room for them', () => {
+  it('keeps the rules, gives up instances for loads, and runs side by side', () => {
+    let sideBySide = 0;
+    let narrowed = 0;
+    fc.assert(
+      fc.property(chaos, (world) => {
+        const { machine, submitted } = playChaos(world, { policy: 'locality', deviceGraceMs: 500 }, wideningAlways());
+        expect(machine.openRequests).toEqual([]);
+        expect(machine.outcomes.size).toBe(submitted);
+        sideBySide += machine.ranSideBySide;
+        narrowed += machine.narrowed;
+      }),
+      { numRuns: 600 },
+    );
+    expect(sideBySide).toBeGreaterThan(0);
+    expect(narrowed).toBeGreaterThan(0);
+  });
+});
+
+/** locality that asks for instances of every copy that runs, and takes runs side by side to be free. */
+function wideningAlways(): Policy {
+  const policy = policyNamed('locality');
+  return {
+    ...policy,
+    create(pool, options) {
+      const run = pool.run.bind(pool);
+      pool.run = (requests, copy, reason) => {
+        run(requests, copy, reason);
+        copy.model.sideBySideMs = 0;
+        pool.residency.instances.widen(copy);
+      };
+      return policy.create(pool, options);
+    },
+  };
+}
+
 describe('lalbo3, with failures, late stages and lost devices', () => {
   it('passes nobody more often than the limit', () => {
     fc.assert(

@@ -236,8 +236,8 @@ const HANDED_OVER: Chaos = {
     { memory: 1, loadMs: 0, runMs: 0, keepAliveMs: null },
   ],
   devices: [
-    { memory: 8, overlap: true },
-    { memory: 6, overlap: false },
+    { memory: 8, overlap: true, instances: 1 },
+    { memory: 6, overlap: false, instances: 1 },
   ],
   aheadMs: 2,
   steps: [

@@ -7,6 +7,7 @@ import type {
   ModelSpec,
   RequestId,
   RequestSpec,
+  SchedulerAction,
   SchedulerEvent,
   SchedulingCore,
 } from '../../../src/scheduling/types.ts';
@@ -15,6 +16,9 @@ interface Loaded {
   readonly model: string;
   bytes: number;
   ready: boolean;
+  /** Instances for runs side by side, and how many of them are ready. */
+  instances: number;
+  width: number;
 }
 
 interface Running {
@@ -78,6 +82,9 @@ export class VirtualMachine {
   readonly outcomes = new Map<RequestId, Outcome>();
   readonly lines: Line[] = [];
   mostLoadsAtOnce = 0;
+  /** Requests that ran side by side with another one. */
+  ranSideBySide = 0;
+  narrowed = 0;
   readonly #core: SchedulingCore;
   readonly #faults: Faults;
   readonly #models = new Map<string, ModelSpec>();
@@ -193,7 +200,7 @@ export class VirtualMachine {
 
   heldBytes(device: string): number {
     const { copies, reserved } = this.#devices.get(device)!;
-    return [...copies.values()].reduce((sum, copy) => sum + copy.bytes, reserved?.bytes ?? 0);
+    return [...copies.values()].reduce((sum, copy) => sum + copy.bytes * (1 + copy.instances), reserved?.bytes ?? 0);
   }
 
   #carryOut(): void {
@@ -215,6 +222,10 @@ export class VirtualMachine {
         continue;
       }
       assert.ok(machine.present, `${action.type} on lost ${action.device}`);
+      if (action.type === 'widen' || action.type === 'narrow') {
+        this.#resizeInstances(machine, action);
+        continue;
+      }
       const requests = action.type === 'run' ? action.requests : [];
       this.lines.push({
         kind: action.type,
@@ -252,6 +263,30 @@ export class VirtualMachine {
     machine.reserved = { id: reservation, bytes: asked.bytes };
   }
 
+  #resizeInstances(machine: Machine, action: Extract<SchedulerAction, { readonly type: 'widen' | 'narrow' }>): void {
+    const copy = machine.copies.get(action.model)!;
+    if (action.type === 'narrow') {
+      assert.ok(copy.instances > 0, `narrows ${action.model}, which has no instances`);
+      copy.instances = 0;
+      copy.width = 1;
+      this.narrowed++;
+      return;
+    }
+    assert.ok(copy.ready, `widens ${action.model}, which is not ready`);
+    assert.equal(copy.instances, 0, `widens ${action.model} twice`);
+    assert.ok(action.instances <= (machine.spec.instances ?? 1), 'more instances than the device can run');
+    copy.instances = action.instances;
+    const { instances } = action;
+    this.#complete(machine, this.#models.get(action.model)!.loadMs, () => {
+      // Gone, or given up and asked for again.
+      if (machine.copies.get(action.model) !== copy || copy.instances !== instances || copy.width > 1) return;
+      const ready = (this.#faults.load?.(machine.spec.id, action.model) ?? 'ok') === 'ok';
+      copy.width = ready ? instances : 1;
+      if (!ready) copy.instances = 0;
+      this.apply({ type: 'widened', device: machine.spec.id, model: action.model, ready });
+    });
+  }
+
   #evict(machine: Machine, model: string): void {
     assert.equal(machine.reserved, null, 'an eviction beside a reservation');
     assert.ok(machine.copies.get(model)?.ready, `evicts ${model}, which is not resident`);
@@ -267,7 +302,7 @@ export class VirtualMachine {
     if (!machine.spec.overlap) assert.equal(machine.run, null, 'a load beside a run');
     const spec = this.#models.get(model)!;
     machine.loading = model;
-    machine.copies.set(model, { model, bytes: spec.memoryBytes, ready: false });
+    machine.copies.set(model, { model, bytes: spec.memoryBytes, ready: false, instances: 0, width: 1 });
     const loading = [...this.#devices.values()].filter((each) => each.loading !== null);
     this.mostLoadsAtOnce = Math.max(this.mostLoadsAtOnce, loading.length);
     this.#complete(machine, spec.loadMs, () => {
@@ -285,15 +320,17 @@ export class VirtualMachine {
     });
   }
 
-  #run(
-    machine: Machine,
-    action: { run: number; model: string; requests: readonly RequestId[]; cache: 'hit' | 'miss' },
-  ): void {
-    const { run, model, requests, cache } = action;
+  #run(machine: Machine, action: Extract<SchedulerAction, { readonly type: 'run' }>): void {
+    const { run, model, requests, cache, sideBySide } = action;
     const device = machine.spec.id;
     assert.equal(machine.run, null, 'two runs at once on a device');
     assert.ok(machine.copies.get(model)?.ready, `runs ${model}, which is not ready on ${device}`);
     if (!machine.spec.overlap) assert.equal(machine.loading, null, 'a run beside a load');
+    if (sideBySide === true) {
+      assert.ok(requests.length > 1, 'one request side by side');
+      assert.ok(requests.length <= machine.copies.get(model)!.width, 'more side by side than instances');
+      this.ranSideBySide += requests.length;
+    }
     for (const request of requests) {
       assert.ok(this.#open.has(request), `request ${request} runs though it has ended`);
       assert.ok(!this.#started.has(request), `request ${request} runs twice at once`);

@@ -13,8 +13,9 @@ function hosts() {
     const number = starts.length;
     const host = {
       lane: number,
-      load: async (model: LoadableModel) => {
-        events.push(`${model.id} on ${number}`);
+      load: async (model: LoadableModel, threads?: number) => {
+        if (model.id === 'bad' && threads === 1) throw new Error('no room');
+        events.push(`${model.id} on ${number}${threads === undefined ? '' : ` with ${threads}`}`);
         return { loadMs: 1, inputs: [], outputs: [] };
       },
       run: () => Promise.reject(new Error('nothing runs here')),
@@ -59,4 +60,65 @@ test('a host that was emptied ends where a warm one stands by', async () => {
   await expect.poll(() => residents.settled).toBe(true);
   await residents.evict('a');
   expect(events).toEqual(['a on 0', '0 ends']);
+});
+
+/** Loads a model and has it widened to two instances, whose hosts are the third and fourth. */
+async function widened(id = 'a') {
+  const made = hosts();
+  const { residents, starts } = made;
+  const warm = residents.warmUp();
+  starts[0]!();
+  await warm;
+  await residents.load(model(id));
+  await expect.poll(() => starts.length).toBe(2);
+  starts[1]!();
+  const lanes = residents.widen(id, 2);
+  lanes.catch(() => undefined);
+  await expect.poll(() => starts.length).toBe(3);
+  starts[2]!();
+  await expect.poll(() => starts.length).toBe(4);
+  return { ...made, lanes };
+}
+
+test('instances are loaded with one thread each, and end when they are given up', async () => {
+  const { events, starts, residents, lanes } = await widened();
+  expect(residents.settled).toBe(false);
+  starts[3]!();
+  expect(await lanes).toEqual([2, 3]);
+  expect(events).toEqual(['a on 0', 'a on 2 with 1', 'a on 3 with 1']);
+  expect(residents.settled).toBe(true);
+  await residents.narrow('a');
+  expect(events.slice(3)).toEqual(['2 ends', '3 ends']);
+});
+
+test('instances go with their model', async () => {
+  const { events, starts, residents, lanes } = await widened();
+  starts[3]!();
+  await lanes;
+  await residents.evict('a');
+  expect(events.slice(3)).toEqual(['2 ends', '3 ends', '0 ends']);
+});
+
+test('instances that were given up while their threads started are not made', async () => {
+  const { events, starts, residents, lanes } = await widened();
+  await residents.narrow('a');
+  starts[3]!();
+  await expect(lanes).rejects.toThrow('given up');
+  expect(events).toEqual(['a on 0', '2 ends', '3 ends']);
+});
+
+test('instances of a model that went and came back meanwhile are not made', async () => {
+  const { events, starts, residents, lanes } = await widened();
+  await residents.evict('a');
+  await residents.load(model('a'));
+  starts[3]!();
+  await expect(lanes).rejects.toThrow('given up');
+  expect(events.slice(-2)).toEqual(['2 ends', '3 ends']);
+});
+
+test('where one instance can not be had there is none', async () => {
+  const { events, starts, lanes } = await widened('bad');
+  starts[3]!();
+  await expect(lanes).rejects.toThrow('no room');
+  expect(events).toEqual(['bad on 0', '2 ends', '3 ends']);
 });

@@ -8,14 +8,14 @@ import { isEarlier } from '../../request-list.ts';
 import type { Copy, DeviceState, ModelState, RequestState } from '../../state.ts';
 import type { SchedulerOptions } from '../../types.ts';
 import { UniqueList } from '../../unique-list.ts';
-import { nextBatch, waitsUntil } from './batching.ts';
+import { waitsUntil } from './batching.ts';
 import { Blocking } from './blocking.ts';
 import { dueMs } from './due.ts';
 import { Loads } from './loads.ts';
-import { switchesWithout } from './mechanisms.ts';
-import type { Switches } from './mechanisms.ts';
+import { type Switches, switchesWithout } from './mechanisms.ts';
 import { Outlook } from './outlook.ts';
 import { Popularity } from './popularity.ts';
+import { nextRun, shouldWiden } from './side-by-side.ts';
 import { TUNING } from './tuning.ts';
 import type { Tuning } from './tuning.ts';
 import { Worth } from './worth.ts';
@@ -321,9 +321,9 @@ class Locality implements PolicyInstance {
   }
 
   #run(copy: Copy): void {
-    const batch = nextBatch(copy.model, this.#switches.batching);
-    const isFirst = batch[0] === this.#pool.head();
-    this.#pool.run(batch, copy, isFirst ? 'hit-idle' : 'hit-out-of-order');
+    const requests = nextRun(copy, this.#switches.batching);
+    this.#pool.run(requests, copy, requests[0] === this.#pool.head() ? 'hit-idle' : 'hit-out-of-order');
+    if (this.#switches.batching && shouldWiden(copy)) this.#pool.residency.instances.widen(copy);
   }
 
   /** Queues that waited for companions long enough are looked at. */
