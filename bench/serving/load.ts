@@ -9,6 +9,20 @@ export interface Shot {
   readonly body: Uint8Array;
 }
 
+/** One inference of a model by the Open Inference Protocol, FP32 data of that shape as a binary tensor both ways. */
+export function binaryShot(url: string, name: string, shape: readonly number[], data: Float32Array): Shot {
+  const header = JSON.stringify({
+    inputs: [{ name: 'input', shape, datatype: 'FP32', parameters: { binary_data_size: data.byteLength } }],
+    parameters: { binary_data_output: true },
+  });
+  const body = Buffer.concat([Buffer.from(header), Buffer.from(data.buffer, data.byteOffset, data.byteLength)]);
+  return {
+    url: new URL(`${url}/v2/models/${name}/infer`),
+    headers: { 'content-type': 'application/octet-stream', 'inference-header-content-length': String(header.length) },
+    body,
+  };
+}
+
 /** Sends one request; resolves with the answer's bytes, rejects if the status is not 200. */
 export function shoot(agent: Agent, shot: Shot): Promise<Buffer> {
   return new Promise((resolve, reject) => {

@@ -16,7 +16,7 @@ import { createHome, resolveHome } from '../../src/home.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
 import { startChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
-import { quantile, shoot, throughput, type Shot } from './load.ts';
+import { binaryShot, quantile, shoot, throughput, type Shot } from './load.ts';
 import { buildWide } from './wide.ts';
 
 const { values } = parseArgs({
@@ -48,19 +48,6 @@ async function start(script: string, ...args: string[]): Promise<string> {
   const child = await startChild(new URL(script, import.meta.url), args);
   children.push(child);
   return child.line;
-}
-
-function binaryShot(url: string, name: string, shape: readonly number[], data: Float32Array): Shot {
-  const header = JSON.stringify({
-    inputs: [{ name: 'input', shape, datatype: 'FP32', parameters: { binary_data_size: data.byteLength } }],
-    parameters: { binary_data_output: true },
-  });
-  const body = Buffer.concat([Buffer.from(header), Buffer.from(data.buffer, data.byteOffset, data.byteLength)]);
-  return {
-    url: new URL(`${url}/v2/models/${name}/infer`),
-    headers: { 'content-type': 'application/octet-stream', 'inference-header-content-length': String(header.length) },
-    body,
-  };
 }
 
 /**

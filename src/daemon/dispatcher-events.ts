@@ -21,5 +21,13 @@ export type DispatcherEvent =
       /** Since its last use there. */
       readonly ageMs: number;
     }
+  /** Instances of a resident model can be used, or could not be made. */
+  | {
+      readonly type: 'instances';
+      readonly device: string;
+      readonly model: string;
+      readonly instances: number;
+      readonly error: GpufaasError | null;
+    }
   | { readonly type: 'quarantine'; readonly model: string; readonly barred: boolean }
   | { readonly type: 'device'; readonly device: string; readonly state: 'ready' | 'lost'; readonly reason: string };

@@ -110,7 +110,7 @@ export class Executor {
         this.#run(action, now);
         return;
       case 'widen':
-        widen(this.slot(action.device), action, this.#apply);
+        widen(this.slot(action.device), action, this.#apply, this.#emit);
         return;
       case 'narrow':
         this.#goes(narrow(this.slot(action.device), action), action.device);

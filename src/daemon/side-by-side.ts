@@ -1,10 +1,11 @@
 // Instances of resident models, and runs side by side in them: made when the core asks for them, given up when it needs their
 // memory. Whatever goes wrong with a run in an instance, the request runs by itself afterwards.
 
-import { toGpufaasError } from '../errors.ts';
+import { type GpufaasError, toGpufaasError } from '../errors.ts';
 import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Runner } from '../workers/types.ts';
 import { type BatchAnswer, runAlone } from './batching.ts';
+import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { Pending } from './pending.ts';
 
 /** The instances of one model on one device, from the order to make them until they are given up. */
@@ -26,26 +27,33 @@ interface Holder {
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
 
-/** Makes instances in the background, and tells the core when they are there or can't be had. */
+/** Makes instances in the background, and tells when they are there or can't be had. */
 export function widen(
   holder: Holder,
   { model, instances: count }: Action<'widen'>,
   apply: (event: SchedulerEvent) => void,
+  emit: (event: DispatcherEvent) => void,
 ): void {
   const load = holder.loads.get(model);
   if (load === undefined) return;
   const instances: Instances = { count, ready: false, runs: new Set() };
   load.instances = instances;
-  const ended = (ready: boolean): void => {
+  const device = holder.device.id;
+  const ended = (error: GpufaasError | null): void => {
     // Given up meanwhile, or gone with the worker.
     if (holder.loads.get(model) !== load || load.instances !== instances) return;
-    instances.ready = ready;
-    if (!ready) load.instances = null;
-    apply({ type: 'widened', device: holder.device.id, model, ready });
+    instances.ready = error === null;
+    if (error !== null) load.instances = null;
+    emit({ type: 'instances', device, model, instances: count, error });
+    apply({ type: 'widened', device, model, ready: instances.ready });
   };
   holder.runner.widen(model, count).then(
-    () => ended(true),
-    () => ended(false),
+    () => ended(null),
+    (thrown: unknown) => {
+      const error = toGpufaasError(thrown);
+      // The death of the worker takes the copy along.
+      if (error.code !== 'WORKER_DIED') ended(error);
+    },
   );
 }
 

@@ -46,6 +46,12 @@ export function publishDispatcherEvents(
       bus.publish({ type: 'evict', at, device, ...about(model), reason, ageMs });
       return;
     }
+    case 'instances': {
+      const { device, model, instances, error } = event;
+      if (error === null) log.info({ device, model, instances }, 'runs go side by side');
+      else log.warn({ device, model, instances, code: error.code, error: error.message }, 'no runs side by side');
+      return;
+    }
     case 'device': {
       log.info({ device: event.device, state: event.state, reason: event.reason }, 'device');
       bus.publish({ type: 'device', at, device: event.device, state: event.state, message: event.reason });

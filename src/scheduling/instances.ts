@@ -6,6 +6,9 @@ import type { SchedulerAction } from './types.ts';
 
 /** Fewer are of no use: one run at a time is what the copy does by itself. */
 const FEWEST = 2;
+/** Crowded runs that do not count after instances had to go, and after they could not be made. */
+const PAUSE_RUNS = 200;
+const LONG_PAUSE_RUNS = 5_000;
 
 /** The instances of all copies. */
 export class Instances {
@@ -31,16 +34,21 @@ export class Instances {
   /** The driver has them, or could not make them. */
   widened(copy: Copy, ready: boolean): void {
     if (ready) copy.width = Math.max(1, copy.instances);
-    else this.forget(copy);
+    else this.#giveUp(copy, LONG_PAUSE_RUNS);
   }
 
   /** Gives up instances until the device uses no more than it has: to be called whenever something took free memory. */
   makeRoom(device: DeviceState): void {
     for (const copy of device.wide) {
       if (device.freeBytes >= device.extraBytes) return;
-      this.forget(copy);
+      this.#giveUp(copy, PAUSE_RUNS);
       this.#act({ type: 'narrow', device: device.id, model: copy.model.id });
     }
+  }
+
+  #giveUp(copy: Copy, pauseRuns: number): void {
+    this.forget(copy);
+    copy.crowdedRuns = -pauseRuns;
   }
 
   /** They are gone, with their copy or without it. */

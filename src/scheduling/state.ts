@@ -104,7 +104,7 @@ export class Copy {
   extraBytes = 0;
   /** How many runs it takes side by side now. */
   width = 1;
-  /** locality: runs that left a long queue behind them, less those that did not. */
+  /** locality: runs that left a long queue behind them, less those that did not; below 0 there is a pause. */
   crowdedRuns = 0;
   state: 'loading' | 'ready' = 'loading';
   /** Runs under way, requests bound to it, and the load itself: while above 0 it is not evicted. */

@@ -628,8 +628,9 @@ describe('runs side by side', () => {
   }
 
   it('goes to the instances when they are there, and answers each', async () => {
-    const { runner, waiting, done } = await crowd();
+    const { runner, waiting, done, events } = await crowd();
     await done;
+    expect(events.at(-1)).toEqual({ type: 'instances', device: 'cpu:0', model: 'a', instances: 2, error: null });
     runner.finishRun();
     await settle();
     expect(runner.asked.slice(-2)).toEqual(['run a in 0', 'run a in 1']);

@@ -35,7 +35,7 @@ function scene(memoryBytes: number, { policy = 'locality', model = MODEL } = {})
     decide,
     submit,
     /** So many times: the queue is filled up to `waiting`, and the run that follows takes 10 ms; gives the sizes of the runs. */
-    run(times: number, waiting: number): number[] {
+    run: (times: number, waiting: number): number[] => {
       const sizes: number[] = [];
       for (let i = 0; i < times; i++) {
         submit(Math.max(0, waiting - core.view().queuedRequests));
@@ -86,11 +86,15 @@ it('asks for none that free memory does not hold', () => {
 });
 
 it('goes on as before when they can not be made', () => {
-  const { run, widened, resident } = scene(100);
+  const { actions, run, widened, resident } = scene(100);
   run(20, 8);
   widened(false);
   expect(resident()).toMatchObject({ bytes: 10, instances: 0 });
-  expect(run(3, 8)).toEqual([1, 1, 1]);
+  const asked = (): number => kinds(actions).filter((kind) => kind === 'widen').length;
+  expect(run(500, 8).every((size) => size === 1)).toBe(true);
+  expect(asked()).toBe(1);
+  run(6000, 8);
+  expect(asked()).toBe(2);
 });
 
 it('runs side by side while that ends the queue sooner, and alone otherwise', () => {

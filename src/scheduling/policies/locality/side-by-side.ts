@@ -33,7 +33,7 @@ export function shouldWiden(copy: Copy): boolean {
   const width = device.instances;
   if (width === 1 || copy.instances > 0 || model.batching !== undefined) return false;
   if (model.waiting.size < LONG * width || !gains(model, model.waiting.size, width)) {
-    copy.crowdedRuns = Math.max(0, copy.crowdedRuns - 1);
+    if (copy.crowdedRuns > 0) copy.crowdedRuns--;
     return false;
   }
   if (++copy.crowdedRuns < CROWDED_RUNS) return false;
