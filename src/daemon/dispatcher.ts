@@ -137,8 +137,9 @@ export class Dispatcher {
       ),
     );
     const known = culprit != null && suspects.has(culprit);
-    for (const [model, stage] of culprit === null ? [] : suspects) {
-      if (known && model !== culprit) continue;
+    // With a culprit that is not among them none of them is to blame.
+    for (const [model, stage] of suspects) {
+      if (culprit !== undefined && model !== culprit) continue;
       if (this.#health.died(model, stage, known || suspects.size === 1)) this.#bar(model, true);
     }
     this.#askAgain();

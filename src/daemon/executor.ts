@@ -14,7 +14,7 @@ import type { ModelHealth } from './model-health.ts';
 import { type LoadTier, Observations, type Refined } from './observations.ts';
 import type { InferenceResult, Pending, PendingRequests } from './pending.ts';
 import { rejection } from './rejections.ts';
-import { narrow, runSideBySide, widen } from './side-by-side.ts';
+import { giveUp, narrow, runSideBySide, widen } from './side-by-side.ts';
 import type { Load, Slot } from './slot.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
@@ -101,19 +101,15 @@ export class Executor {
   carryOut(action: Exclude<SchedulerAction, { type: 'reservation' | 'load-refused' }>, now: number): void {
     switch (action.type) {
       case 'evict':
-        this.#evict(action, now);
-        return;
+        return this.#evict(action, now);
       case 'load':
-        this.#load(action, now);
-        return;
+        return this.#load(action, now);
       case 'run':
-        this.#run(action, now);
-        return;
+        return this.#run(action, now);
       case 'widen':
-        widen(this.slot(action.device), action, this.#apply, this.#emit);
-        return;
+        return this.#widen(action);
       case 'narrow':
-        this.#goes(narrow(this.slot(action.device), action), action.device);
+        this.#goes(narrow(this.slot(action.device), action.model), action.device);
         return;
       case 'reject': {
         const pending = this.#pending.get(action.request);
@@ -131,13 +127,22 @@ export class Executor {
       suspects.set(run.model, 'run');
       for (const pending of this.#pending.among(run.requests)) if (++pending.retries > RETRIES) lost.push(pending);
     }
-    for (const [model, load] of slot.loads) if (load.endedAtMs === null) suspects.set(model, 'load');
+    for (const [model, { endedAtMs, instances }] of slot.loads) {
+      if (endedAtMs === null || instances?.ready === false) suspects.set(model, 'load');
+    }
     slot.runs.clear();
     slot.onRunEnd = null;
     slot.narrowing = null;
     slot.loads.clear();
     slot.measured = null;
     return { suspects, lost };
+  }
+
+  #widen(action: Action<'widen'>): void {
+    const model = this.models.get(action.model);
+    this.#observations.forgetSideBySide(action.model);
+    if (model !== undefined) widen(this.slot(action.device), model, action, this.#apply, this.#emit);
+    else this.#apply({ type: 'widened', device: action.device, model: action.model, ready: false });
   }
 
   #evict({ device, model, reason }: Action<'evict'>, now: number): void {
@@ -289,14 +294,12 @@ export class Executor {
         slot.lastRunEndedAtMs = this.lastNewsAtMs;
         this.#health.ran(action.model);
         const [result] = results;
-        const sideBySide = only === null && action.sideBySide === true;
         // A batch that was run in pieces says nothing about its size.
         const whole =
           result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
         // A mapped model takes its memory in its first run, not in its load.
         if (load !== undefined && load.unpaidMs !== null) void this.measure(slot);
         this.#observe(action.model, load, rows, whole ? result.runMs : null);
-        if (sideBySide && members.length === load?.instances?.count) this.#observeSideBySide(action.model, results);
         for (const [index, pending] of members.entries()) {
           const answer = results[index]!;
           if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
@@ -316,14 +319,23 @@ export class Executor {
     );
   }
 
-  #runTogether(
-    { runner }: Slot,
+  async #runTogether(
+    slot: Slot,
     { model, sideBySide }: Action<'run'>,
     members: readonly Pending[],
     load: Load | undefined,
   ): Promise<BatchAnswer[]> {
-    if (sideBySide !== true) return runBatch(runner, model, members);
-    return runSideBySide(runner, model, members, load?.instances ?? null);
+    if (sideBySide !== true) return runBatch(slot.runner, model, members);
+    const instances = load?.instances ?? null;
+    const { answers, runMs, unfit } = await runSideBySide(slot.runner, model, members, instances);
+    if (instances === null || slot.loads.get(model)?.instances !== instances) return answers;
+    if (unfit) giveUp(slot, model, this.#apply);
+    // The first time is that of sessions which never ran.
+    else if (runMs !== null && members.length === instances.count && ++instances.groups > 1) {
+      const refined = this.#observations.ranSideBySide(model, runMs);
+      if (refined !== null) this.#apply({ type: 'model-observed', model, ...refined });
+    }
+    return answers;
   }
 
   #expectedMs({ model, sideBySide }: Action<'run'>, rows: number): number | null {
@@ -366,13 +378,6 @@ export class Executor {
       this.#apply({ type: 'cancelled', request: pending.id });
       this.#pending.fail(pending, error);
     }
-  }
-
-  /** Learns from runs that kept all instances busy; one that failed says nothing. */
-  #observeSideBySide(model: string, answers: readonly BatchAnswer[]): void {
-    const times = answers.map((answer) => (answer instanceof GpufaasError ? Number.NaN : answer.runMs));
-    const refined = this.#observations.ranSideBySide(model, Math.max(...times));
-    if (refined !== null) this.#apply({ type: 'model-observed', model, ...refined });
   }
 
   /** Learns from a run of so many rows; `runMs` is null if it did not go as it should. */

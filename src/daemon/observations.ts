@@ -63,14 +63,19 @@ export class Observations {
     return { runMsByRows: now };
   }
 
-  /** Runs side by side, of which the longest took `runMs`; NaN: one failed. */
+  /** Runs side by side, of which the longest took `runMs`. */
   ranSideBySide(model: string, runMs: number): Refined {
-    if (Number.isNaN(runMs)) return null;
     const { sideBySide } = this.#of(model);
     sideBySide.ms = average(sideBySide.ms, runMs);
     if (!differs(sideBySide.toldMs, sideBySide.ms)) return null;
     sideBySide.toldMs = sideBySide.ms;
     return { sideBySideMs: sideBySide.ms };
+  }
+
+  /** Its instances are made anew: what they take is to be seen. */
+  forgetSideBySide(model: string): void {
+    const estimate = this.#estimates.get(model);
+    if (estimate !== undefined) Object.assign(estimate.sideBySide, { ms: null, toldMs: null });
   }
 
   /** What runs side by side take; null: none was seen. */

@@ -49,7 +49,7 @@ export class ResidencyKeeper {
       if (devices.some((device) => device.resident.some((resident) => resident.model === key))) continue;
       // Only into free memory: what callers loaded meanwhile is worth more than a memory of it.
       const bytes = use.model.model.profile.memoryBytes;
-      if (!devices.some((device) => device.memoryBytes - device.usedBytes >= bytes)) continue;
+      if (!devices.some((device) => device.memoryBytes - device.usedBytes + device.instanceBytes >= bytes)) continue;
       await dispatcher.load(key, null, LOAD_TIMEOUT_MS).catch(() => undefined);
     }
   }

@@ -1,9 +1,9 @@
 // Instances of resident models, and runs side by side in them: made when the core asks for them, given up when it needs their
 // memory. Whatever goes wrong with a run in an instance, the request runs by itself afterwards.
 
-import { type GpufaasError, toGpufaasError } from '../errors.ts';
+import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
-import type { Runner } from '../workers/types.ts';
+import type { LoadableModel, Runner } from '../workers/types.ts';
 import { type BatchAnswer, runAlone } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { Pending } from './pending.ts';
@@ -12,6 +12,8 @@ import type { Pending } from './pending.ts';
 export interface Instances {
   readonly count: number;
   ready: boolean;
+  /** Groups of runs that kept all of them busy. */
+  groups: number;
   /** Runs that were handed to them and have not ended. */
   readonly runs: Set<Promise<unknown>>;
 }
@@ -27,27 +29,34 @@ interface Holder {
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
 
-/** Makes instances in the background, and tells when they are there or can't be had. */
+/** Makes instances one after the other in the background, and tells when they are all there or can't be had. */
 export function widen(
   holder: Holder,
-  { model, instances: count }: Action<'widen'>,
+  model: LoadableModel,
+  { instances: count }: Action<'widen'>,
   apply: (event: SchedulerEvent) => void,
   emit: (event: DispatcherEvent) => void,
 ): void {
-  const load = holder.loads.get(model);
+  const load = holder.loads.get(model.id);
   if (load === undefined) return;
-  const instances: Instances = { count, ready: false, runs: new Set() };
+  const instances: Instances = { count, ready: false, groups: 0, runs: new Set() };
   load.instances = instances;
   const device = holder.device.id;
-  const ended = (error: GpufaasError | null): void => {
-    // Given up meanwhile, or gone with the worker.
-    if (holder.loads.get(model) !== load || load.instances !== instances) return;
-    instances.ready = error === null;
-    if (error !== null) load.instances = null;
-    emit({ type: 'instances', device, model, instances: count, error });
-    apply({ type: 'widened', device, model, ready: instances.ready });
+  // Not given up meanwhile, nor gone with its model or with the worker.
+  const isWanted = (): boolean => holder.loads.get(model.id) === load && load.instances === instances;
+  const make = async (): Promise<void> => {
+    await holder.narrowing;
+    for (let made = 0; made < count && isWanted(); made++) await holder.runner.widen(model);
   };
-  holder.runner.widen(model, count).then(
+  const ended = (error: GpufaasError | null): void => {
+    if (!isWanted()) return;
+    emit({ type: 'instances', device, model: model.id, instances: count, error });
+    if (error === null) {
+      instances.ready = true;
+      apply({ type: 'widened', device, model: model.id, ready: true });
+    } else giveUp(holder, model.id, apply);
+  };
+  make().then(
     () => ended(null),
     (thrown: unknown) => {
       const error = toGpufaasError(thrown);
@@ -57,8 +66,14 @@ export function widen(
   );
 }
 
+/** Instances that are of no use: they go, and the core is told. */
+export function giveUp(holder: Holder, model: string, apply: (event: SchedulerEvent) => void): void {
+  void narrow(holder, model);
+  apply({ type: 'widened', device: holder.device.id, model, ready: false });
+}
+
 /** Gives instances up, after the runs that they have; resolves when they have gone. */
-export async function narrow(holder: Holder, { model }: Action<'narrow'>): Promise<void> {
+export async function narrow(holder: Holder, model: string): Promise<void> {
   const load = holder.loads.get(model);
   const instances = load?.instances;
   if (load === undefined || instances == null) return;
@@ -74,24 +89,40 @@ export async function narrow(holder: Holder, { model }: Action<'narrow'>): Promi
   await narrowing;
 }
 
+/** What runs side by side gave. */
+export interface Together {
+  /** In the order of the requests. */
+  readonly answers: BatchAnswer[];
+  /** The time of the longest; null: not all ran in an instance. */
+  readonly runMs: number | null;
+  /** Some instance failed where the request itself did not. */
+  readonly unfit: boolean;
+}
+
 /**
- * Runs requests at once, each in an instance of its own; answers in their order. One that fails, or finds no instance, runs by
- * itself after the others. Throws WORKER_DIED alone.
+ * Runs requests at once, each in an instance of its own. One that fails, or finds no instance, runs by itself after the others.
+ * Throws WORKER_DIED alone.
  */
 export async function runSideBySide(
   runner: Pick<Runner, 'run'>,
   model: string,
   members: readonly Pick<Pending, 'request'>[],
   instances: Instances | null,
-): Promise<BatchAnswer[]> {
+): Promise<Together> {
   const together = instances?.ready === true ? members.slice(0, instances.count) : [];
   const runs = together.map(({ request }, index) => inInstance(runner, model, request, index, instances!));
-  const answers = await Promise.all(runs);
-  const all: BatchAnswer[] = [];
+  const inInstances = await Promise.all(runs);
+  const answers: BatchAnswer[] = [];
+  const times: number[] = [];
+  let unfit = false;
   for (const [index, { request }] of members.entries()) {
-    all.push(answers[index] ?? (await runAlone(runner, model, request.inputs)));
+    const answer = inInstances[index] ?? (await runAlone(runner, model, request.inputs));
+    const failed = answer instanceof GpufaasError;
+    if (!failed && inInstances[index] != null) times.push(answer.runMs);
+    if (!failed && inInstances[index] === null) unfit = true;
+    answers.push(answer);
   }
-  return all;
+  return { answers, runMs: times.length === members.length ? Math.max(...times) : null, unfit };
 }
 
 /** null if the run failed for a reason other than the death of the worker. */

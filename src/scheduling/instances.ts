@@ -21,6 +21,7 @@ export class Instances {
   /** Asks for as many as the device can run and its free memory holds; each is taken to need what the copy needs. */
   widen(copy: Copy): void {
     const { device, model } = copy;
+    if (device.reservedBytes > 0) return;
     const fit = Math.floor((device.freeBytes - device.extraBytes) / Math.max(1, copy.bytes));
     const instances = Math.min(device.instances, fit);
     if (instances < FEWEST || copy.instances > 0) return;
@@ -41,14 +42,25 @@ export class Instances {
   makeRoom(device: DeviceState): void {
     for (const copy of device.wide) {
       if (device.freeBytes >= device.extraBytes) return;
-      this.#giveUp(copy, PAUSE_RUNS);
-      this.#act({ type: 'narrow', device: device.id, model: copy.model.id });
+      this.narrow(copy);
     }
+  }
+
+  /** Gives up the instances of a copy, if it has any. */
+  narrow(copy: Copy): void {
+    if (copy.instances === 0) return;
+    this.#giveUp(copy, PAUSE_RUNS);
+    this.#act({ type: 'narrow', device: copy.device.id, model: copy.model.id });
+  }
+
+  /** The device is lost: perhaps because of what was being made there. */
+  lost(device: DeviceState): void {
+    for (const copy of device.wide) if (copy.width === 1) copy.model.crowdedRuns = -LONG_PAUSE_RUNS;
   }
 
   #giveUp(copy: Copy, pauseRuns: number): void {
     this.forget(copy);
-    copy.crowdedRuns = -pauseRuns;
+    copy.model.crowdedRuns = -pauseRuns;
   }
 
   /** They are gone, with their copy or without it. */
@@ -58,5 +70,7 @@ export class Instances {
     copy.extraBytes = 0;
     copy.instances = 0;
     copy.width = 1;
+    // What others take, made at another time, is to be seen.
+    copy.model.sideBySideMs = null;
   }
 }

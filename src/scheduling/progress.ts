@@ -36,6 +36,7 @@ export function deviceLost(pool: Pool, id: DeviceId): DeviceState | undefined {
   device.ending = null;
   device.load = null;
   device.loaded = null;
+  pool.residency.instances.lost(device);
   for (const copy of device.copies.values()) pool.residency.remove(copy);
   device.aside.length = 0;
   device.busyUntilMs = pool.nowMs;

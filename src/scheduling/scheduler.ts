@@ -201,7 +201,11 @@ class Scheduler implements SchedulingCore {
     this.#removed.delete(known);
     known.keepAliveMs = spec.keepAliveMs;
     known.batching = spec.batching;
-    for (const copy of known.copies.values()) this.#pool.residency.want(copy);
+    for (const copy of known.copies.values()) {
+      this.#pool.residency.want(copy);
+      // Requests that are joined need no instances.
+      if (spec.batching !== undefined) this.#pool.residency.instances.narrow(copy);
+    }
     observe(known, spec);
   }
 }

@@ -39,8 +39,10 @@ export class ModelState {
   removed = false;
   /** locality: its head must not be overtaken by requests that arrived after this. */
   overtakeEndMs = 0;
-  /** locality: runs since the last batch as large as it could be, or the last ones side by side. */
+  /** locality: runs since the last batch as large as it could be, or the last trial of a copy with instances. */
   runsApart = 0;
+  /** locality: runs that left a long queue behind them, less those that did not; below 0 there is a pause. */
+  crowdedRuns = 0;
   /** The state of the machine (`Pool.capacityVersion`) for which it was last found to fit somewhere. */
   fitsVersion = -1;
   /** Waiting in the global queue, earliest first. */
@@ -104,8 +106,6 @@ export class Copy {
   extraBytes = 0;
   /** How many runs it takes side by side now. */
   width = 1;
-  /** locality: runs that left a long queue behind them, less those that did not; below 0 there is a pause. */
-  crowdedRuns = 0;
   state: 'loading' | 'ready' = 'loading';
   /** Runs under way, requests bound to it, and the load itself: while above 0 it is not evicted. */
   uses = 0;

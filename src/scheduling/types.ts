@@ -275,6 +275,8 @@ export interface DeviceView {
   readonly usedBytes: number;
   /** Of the used bytes, those lent to something other than a resident model. */
   readonly reservedBytes: number;
+  /** Of the used bytes, those of instances: free for whatever wants them. */
+  readonly instanceBytes: number;
   readonly resident: readonly ResidentView[];
   /** Requests bound to this device and waiting. */
   readonly queued: number;

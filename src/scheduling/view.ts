@@ -21,6 +21,7 @@ function viewOfDevice(device: DeviceState): DeviceView {
     memoryBytes: device.memoryBytes,
     usedBytes: device.heldBytes + device.extraBytes,
     reservedBytes: device.reservedBytes,
+    instanceBytes: device.extraBytes,
     resident: [...device.copies.values()].map(viewOfCopy),
     queued: device.local.size + bound,
     busy: !device.idle || device.ending !== null,

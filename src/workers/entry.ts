@@ -134,7 +134,7 @@ async function handle(message: ToWorker, parts: Uint8Array[]): Promise<void> {
       );
     case 'widen':
       return attempt(message.call, async () =>
-        send({ type: 'widened', call: message.call, lanes: await residents.widen(message.model, message.instances) }),
+        send({ type: 'widened', call: message.call, lane: await residents.widen(message.model) }),
       );
     case 'narrow':
       return attempt(message.call, async () => {

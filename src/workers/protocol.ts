@@ -64,9 +64,9 @@ export type ToWorker =
       readonly slot: number | null;
       readonly placed: readonly number[] | null;
     }
-  /** Load a resident model so many times more, one thread each. */
-  | { readonly type: 'widen'; readonly call: number; readonly model: string; readonly instances: number }
-  /** Release those again. */
+  /** Load a resident model once more, for runs on one thread: its next instance. */
+  | { readonly type: 'widen'; readonly call: number; readonly model: string }
+  /** Release its instances again. */
   | { readonly type: 'narrow'; readonly call: number; readonly model: string }
   | { readonly type: 'measure'; readonly call: number }
   | { readonly type: 'ping' }
@@ -77,8 +77,7 @@ export type ToWorker =
 export type FromWorker =
   | { readonly type: 'ready' }
   | { readonly type: 'loaded'; readonly call: number; readonly result: LoadResult; readonly lane: number | null }
-  /** `lanes` of the instances, in their order. */
-  | { readonly type: 'widened'; readonly call: number; readonly lanes: readonly (number | null)[] }
+  | { readonly type: 'widened'; readonly call: number; readonly lane: number | null }
   | { readonly type: 'narrowed'; readonly call: number }
   | { readonly type: 'evicted'; readonly call: number; readonly result: EvictResult }
   | {

@@ -2,7 +2,7 @@
 // empty host ahead, so that a load does not wait for a thread to start.
 
 import { GpufaasError } from '../errors.ts';
-import type { ModelHost } from './model-host.ts';
+import type { HostedSignature, ModelHost } from './model-host.ts';
 import type { RunAnswer, RunRequest } from './payload.ts';
 import type { EvictResult, LoadableModel, LoadResult } from './types.ts';
 
@@ -13,9 +13,7 @@ interface Resident {
   readonly model: LoadableModel;
   readonly host: ModelHost;
   /** Hosts of its instances, each for runs on one core. */
-  instances: readonly ModelHost[];
-  /** The last order to make instances; null once they were given up. */
-  widening: object | null;
+  readonly instances: ModelHost[];
   /** Runs under way; an eviction waits for them. */
   readonly runs: Set<Promise<unknown>>;
 }
@@ -105,22 +103,45 @@ export class Residents {
   load(model: LoadableModel): Promise<LoadResult> {
     return this.#inOrder(async () => {
       if (this.#resident.has(model.id)) throw new GpufaasError('INTERNAL', 'The model is resident already.');
-      const host = await this.#ensureSpare();
-      this.#takeSpare();
-      const beforeBytes = rssBytes();
-      try {
-        const { loadMs, inputs, outputs } = await host.load(model);
-        this.#resident.set(model.id, { model, host, instances: [], widening: null, runs: new Set() });
-        // Mapped weights appear in the resident set when the first run reads them, not now.
-        const measuredBytes = model.prepared || model.emulation ? null : Math.max(0, rssBytes() - beforeBytes);
-        return { loadMs, measuredBytes: model.emulation?.memoryBytes ?? measuredBytes, inputs, outputs };
-      } catch (error) {
-        await this.#keep(host);
-        throw error;
-      } finally {
-        if (this.#spare === undefined) this.#refillSoon();
-      }
+      const { host, signature, grownBytes } = await this.#loadOnSpare(model);
+      this.#resident.set(model.id, { model, host, instances: [], runs: new Set() });
+      const { loadMs, inputs, outputs } = signature;
+      // Mapped weights appear in the resident set when the first run reads them, not now.
+      const measuredBytes = model.prepared || model.emulation ? null : grownBytes;
+      return { loadMs, measuredBytes: model.emulation?.memoryBytes ?? measuredBytes, inputs, outputs };
     });
+  }
+
+  async #loadOnSpare(
+    model: LoadableModel,
+    threads?: number,
+  ): Promise<{ host: ModelHost; signature: HostedSignature; grownBytes: number }> {
+    const host = await this.#ensureSpare();
+    this.#takeSpare();
+    const beforeBytes = rssBytes();
+    try {
+      const signature = await host.load(model, threads);
+      return { host, signature, grownBytes: Math.max(0, rssBytes() - beforeBytes) };
+    } catch (error) {
+      await this.#keep(host);
+      throw error;
+    } finally {
+      if (this.#spare === undefined) this.#refillSoon();
+    }
+  }
+
+  /** Gives the memory of hosts back, of each whatever becomes of the others; throws the first error. */
+  async #release(hosts: readonly ModelHost[]): Promise<void> {
+    const errors: unknown[] = [];
+    for (const host of hosts) {
+      try {
+        await host.release();
+        await this.#keep(host);
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 
   evict(modelId: string): Promise<EvictResult> {
@@ -131,50 +152,29 @@ export class Residents {
       this.#resident.delete(modelId);
       await Promise.allSettled(resident.runs);
       const beforeBytes = rssBytes();
-      await releaseAll(resident.instances);
-      await resident.host.release();
-      await this.#keep(resident.host);
+      await this.#release([...resident.instances, resident.host]);
       return { evictMs: performance.now() - startMs, releasedBytes: Math.max(0, beforeBytes - rssBytes()) };
     });
   }
 
-  /**
-   * Loads a resident model so many times more, one thread each; resolves with the lanes of these instances. Their threads start
-   * before it is their turn among the loads.
-   */
-  async widen(modelId: string, count: number): Promise<(number | null)[]> {
-    const hosts: ModelHost[] = [];
-    const resident = this.#resident.get(modelId);
-    if (resident === undefined) throw new GpufaasError('INTERNAL', 'The model is not resident.');
-    resident.widening = hosts;
-    this.#late += count;
-    try {
-      while (hosts.length < count) hosts.push(await this.#startHost());
-      return await this.#inOrder(async () => {
-        const isWanted = this.#resident.get(modelId) === resident && resident.widening === hosts;
-        if (!isWanted) throw new GpufaasError('CANCELLED', 'The instances were given up.');
-        for (const host of hosts) await host.load(resident.model, 1);
-        resident.instances = hosts;
-        return hosts.map(({ lane }) => lane);
-      });
-    } catch (error) {
-      await releaseAll(hosts);
-      throw error;
-    } finally {
-      this.#late -= count;
-    }
+  /** Loads a resident model once more, with one thread; resolves with the lane of this instance. */
+  widen(modelId: string): Promise<number | null> {
+    return this.#inOrder(async () => {
+      const resident = this.#resident.get(modelId);
+      if (resident === undefined) throw new GpufaasError('INTERNAL', 'The model is not resident.');
+      const { host } = await this.#loadOnSpare(resident.model, 1);
+      resident.instances.push(host);
+      return host.lane;
+    });
   }
 
-  /** Releases the instances of a model, if it is still there, once their runs have ended. */
+  /** Releases the instances of a model, if it has any. */
   narrow(modelId: string): Promise<void> {
-    const resident = this.#resident.get(modelId);
-    if (resident === undefined) return Promise.resolve();
-    resident.widening = null;
     return this.#inOrder(async () => {
-      const { instances } = resident;
-      resident.instances = [];
+      const resident = this.#resident.get(modelId);
+      if (resident === undefined) return;
       await Promise.allSettled(resident.runs);
-      await releaseAll(instances);
+      await this.#release(resident.instances.splice(0));
     });
   }
 
@@ -182,8 +182,8 @@ export class Residents {
   async run(modelId: string, request: RunRequest, instance: number | null = null): Promise<RunAnswer> {
     const resident = this.#resident.get(modelId);
     const host = instance === null ? resident?.host : resident?.instances[instance];
-    if (resident === undefined || host === undefined)
-      throw new GpufaasError('WORKER_DIED', 'The model is not resident any more.');
+    if (resident === undefined) throw new GpufaasError('WORKER_DIED', 'The model is not resident any more.');
+    if (host === undefined) throw new GpufaasError('INTERNAL', 'The model has no such instance.');
     const run = host.run(request);
     resident.runs.add(run);
     try {
@@ -203,13 +203,5 @@ export class Residents {
       (host) => host.end(),
       () => undefined,
     );
-  }
-}
-
-/** Gives the memory of hosts back that are not needed again. */
-async function releaseAll(hosts: readonly ModelHost[]): Promise<void> {
-  for (const host of hosts) {
-    await host.release();
-    await host.end();
   }
 }

@@ -235,8 +235,8 @@ class ProcessRunner implements DeviceRunner {
     return { ...result, releasedBytes };
   }
 
-  async widen(modelId: string, instances: number): Promise<void> {
-    await this.#worker().widen(modelId, instances);
+  async widen(model: LoadableModel): Promise<void> {
+    await this.#worker().widen(model);
   }
 
   async narrow(modelId: string): Promise<void> {

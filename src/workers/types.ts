@@ -93,12 +93,9 @@ export interface Runner {
   start(): Promise<void>;
   load(model: LoadableModel): Promise<LoadResult>;
   evict(modelId: string): Promise<EvictResult>;
-  /**
-   * Loads a resident model so many times more, each instance for one run on one core. Like the memory operations, in order with them;
-   * all instances or none.
-   */
-  widen(modelId: string, instances: number): Promise<void>;
-  /** Releases the instances of a model; runs that were given to them end first. */
+  /** Loads a resident model once more, for runs on one core: its next instance, counted from 0. A memory operation, as `narrow` is. */
+  widen(model: LoadableModel): Promise<void>;
+  /** Releases all instances of a model; the caller has seen their runs end. */
   narrow(modelId: string): Promise<void>;
   /** `instance`: the one that runs it, from 0; absent: the one for runs alone. */
   run(modelId: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult>;

@@ -79,7 +79,7 @@ export class WorkerProcess {
   /** The number of the thread that holds a model. */
   readonly #laneOf = new Map<string, number | null>();
   /** The numbers of the threads of its instances. */
-  readonly #instanceLanes = new Map<string, readonly (number | null)[]>();
+  readonly #instanceLanes = new Map<string, (number | null)[]>();
   readonly #options: ProcessOptions;
   readonly #events: ProcessEvents;
   readonly #device: string;
@@ -90,7 +90,6 @@ export class WorkerProcess {
   readonly #outputBytes = new Map<string, number>();
   /** Limits of models that bring their own, in milliseconds. */
   readonly #runLimits = new Map<string, number>();
-  readonly #loadLimits = new Map<string, number>();
   readonly #exited = Promise.withResolvers<void>();
   #startTimer: NodeJS.Timeout | undefined;
   #heartbeatTimer: NodeJS.Timeout | undefined;
@@ -206,7 +205,7 @@ export class WorkerProcess {
         this.#calls.resolve(message.call, message);
         return;
       case 'widened':
-        this.#calls.resolve(message.call, message.lanes);
+        this.#calls.resolve(message.call, message.lane);
         return;
       case 'narrowed':
         this.#calls.resolve(message.call, undefined);
@@ -266,10 +265,13 @@ export class WorkerProcess {
     return this.#oneLane ? 'thread' : name;
   }
 
+  #loadLimitMs({ limits }: LoadableModel): number {
+    return limits?.loadMs ?? this.#options.loadLimitMs;
+  }
+
   async load(model: LoadableModel): Promise<LoadResult> {
     if (model.limits !== undefined) this.#runLimits.set(model.id, model.limits.runMs);
-    const limitMs = model.limits?.loadMs ?? this.#options.loadLimitMs;
-    this.#loadLimits.set(model.id, limitMs);
+    const limitMs = this.#loadLimitMs(model);
     const { result, lane } = await this.#call<Loaded>(
       this.#lane('memory'),
       limitMs,
@@ -289,27 +291,26 @@ export class WorkerProcess {
   evict(model: string): Promise<EvictResult> {
     const limitMs = this.#evictionLimitMs(model);
     this.#runLimits.delete(model);
-    this.#loadLimits.delete(model);
     this.#outputBytes.delete(model);
     this.#laneOf.delete(model);
     this.#instanceLanes.delete(model);
     return this.#call(this.#lane('memory'), limitMs, 'an eviction', (call) => ({ type: 'evict', call, model }));
   }
 
-  async widen(model: string, instances: number): Promise<void> {
-    const limitMs = instances * (this.#loadLimits.get(model) ?? this.#options.loadLimitMs);
-    const message = (call: number): ToWorker => ({ type: 'widen', call, model, instances });
-    const lanes = await this.#call<readonly (number | null)[]>('memory', limitMs, 'a load', message, { model });
-    this.#instanceLanes.set(model, lanes);
+  async widen(model: LoadableModel): Promise<void> {
+    const { id } = model;
+    // If they are given up or go with the model meanwhile, the lane is nobody's.
+    const lanes = this.#instanceLanes.get(id) ?? [];
+    this.#instanceLanes.set(id, lanes);
+    const message = (call: number): ToWorker => ({ type: 'widen', call, model: id });
+    const about = { model: id };
+    lanes.push(await this.#call(this.#lane('memory'), this.#loadLimitMs(model), 'a load', message, about));
   }
 
   async narrow(model: string): Promise<void> {
     this.#instanceLanes.delete(model);
-    await this.#call('memory', this.#evictionLimitMs(model), 'an eviction', (call) => ({
-      type: 'narrow',
-      call,
-      model,
-    }));
+    const message = (call: number): ToWorker => ({ type: 'narrow', call, model });
+    await this.#call(this.#lane('memory'), this.#evictionLimitMs(model), 'an eviction', message);
   }
 
   async run(model: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult> {

@@ -45,9 +45,9 @@ export class FakeRunner implements Runner {
     return { evictMs: 0, releasedBytes: null };
   }
 
-  widen(model: string, instances: number): Promise<void> {
-    this.asked.push(`widen ${model} ${instances}`);
-    return new Promise((resolve, reject) => this.widenings.push({ model, resolve, reject }));
+  widen({ id }: LoadableModel): Promise<void> {
+    this.asked.push(`widen ${id}`);
+    return new Promise((resolve, reject) => this.widenings.push({ model: id, resolve, reject }));
   }
 
   async narrow(model: string): Promise<void> {

@@ -118,10 +118,11 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
         throw translateOrtError(error, 'probe');
       }
     },
-    async load(model, threads = device.threads) {
+    async load(model, threads) {
       const { path, options } = await loadingOf(model, device);
-      const own = { ...base, intraOpNumThreads: threads };
-      const merged = mergeSessionOptions(own, options, model.sessionOptions ?? {});
+      const merged = mergeSessionOptions(base, options, model.sessionOptions ?? {});
+      // An instance has one thread, whatever the manifest gives a session.
+      if (threads !== undefined) merged.intraOpNumThreads = threads;
       let session: Session;
       try {
         session = await InferenceSession.create(path, merged);

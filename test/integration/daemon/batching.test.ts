@@ -35,7 +35,7 @@ async function scene() {
     stop: (force) => runner.stop(force),
     measure: () => runner.measure(),
     evict: (id) => runner.evict(id),
-    widen: (id, instances) => runner.widen(id, instances),
+    widen: (loadable) => runner.widen(loadable),
     narrow: (id) => runner.narrow(id),
     load: (loadable) => runner.load(loadable),
     run: (id, inputs) => {

@@ -621,7 +621,9 @@ describe('runs side by side', () => {
       runner.finishRun();
     }
     await settle();
-    expect(runner.asked.filter((what) => what.startsWith('widen'))).toEqual(['widen a 2']);
+    runner.widenings.shift()!.resolve();
+    await settle();
+    expect(runner.asked.filter((what) => what.startsWith('widen'))).toEqual(['widen a', 'widen a']);
     runner.widenings.shift()!.resolve();
     await settle();
     return { ...made, runner, waiting: first.slice(24), done: Promise.all(first.slice(0, 24)) };
@@ -673,6 +675,111 @@ describe('runs side by side', () => {
       runner.finishRun();
     }
     expect(await Promise.all(waiting)).toHaveLength(12);
+  });
+
+  /** Carries runs out until the instances were asked for; at most so many. */
+  async function untilWidened(runner: FakeRunner, most: number): Promise<boolean> {
+    for (let i = 0; i < most && runner.widenings.length === 0; i++) {
+      await settle();
+      if (runner.runs.length > 0) runner.finishRun();
+    }
+    await settle();
+    return runner.widenings.length > 0;
+  }
+
+  /** As `crowd`, with `waiting` requests and nothing carried out yet but the load. */
+  async function queue(waiting: number) {
+    const made = setUp(1, { policy: 'locality' }, undefined, { threads: 2, memoryBytes: 4 * GB });
+    const ask = (count: number): void => {
+      for (let i = 0; i < count; i++) made.dispatcher.infer(request('a'), never).catch(() => undefined);
+    };
+    made.addModel('a');
+    ask(waiting);
+    await settle();
+    const runner = made.runners[0]!;
+    runner.finishLoad();
+    return { ...made, runner, ask };
+  }
+
+  it('asks for no instances again soon after the worker died while they were made', async () => {
+    const { runner, dispatcher, ask } = await queue(60);
+    expect(await untilWidened(runner, 60)).toBe(true);
+    runner.die();
+    dispatcher.deviceLost('cpu:0', 'exit code 7');
+    dispatcher.deviceReady('cpu:0');
+    ask(300);
+    await settle();
+    runner.finishLoad();
+    expect(await untilWidened(runner, 300)).toBe(false);
+  });
+
+  it('blames nobody else for a worker that was killed while instances were made', async () => {
+    const { runner, dispatcher, addModel } = await queue(60);
+    addModel('b', 0.5 * GB);
+    expect(await untilWidened(runner, 60)).toBe(true);
+    for (let death = 0; death < 4; death++) {
+      dispatcher.infer(request('b'), never).catch(() => undefined);
+      await settle();
+      expect(runner.asked).toContain('load b');
+      runner.die();
+      dispatcher.deviceLost('cpu:0', 'a load took longer than 120000 ms', 'a');
+      dispatcher.deviceReady('cpu:0');
+    }
+    expect(dispatcher.isQuarantined('b')).toBe(false);
+  });
+
+  it('gives up instances that fail where a run alone does not', async () => {
+    const { runner } = await queue(100);
+    await untilWidened(runner, 60);
+    for (let i = 0; i < 2; i++) {
+      runner.widenings.shift()!.resolve();
+      await settle();
+    }
+    for (let i = 0; i < 100 && runner.runs.length > 0; i++) {
+      const noRoom = new GpufaasError('OUT_OF_MEMORY', 'no');
+      if (runner.asked.at(-1)!.includes(' in ')) while (runner.runs.length > 0) runner.failRun(noRoom);
+      else runner.finishRun();
+      await settle();
+    }
+    expect(runner.asked.filter((what) => what === 'run a in 0')).toHaveLength(1);
+    expect(runner.asked).toContain('narrow a');
+  });
+
+  it('does not judge by the first runs of sessions that never ran', async () => {
+    const { runner } = await queue(300);
+    await untilWidened(runner, 60);
+    for (let i = 0; i < 2; i++) {
+      runner.widenings.shift()!.resolve();
+      await settle();
+    }
+    let groups = 0;
+    while (runner.runs.length > 0) {
+      if (runner.asked.at(-1)!.includes(' in ')) {
+        const runMs = groups++ === 0 ? 50 : 6;
+        for (const { inputs, resolve } of runner.runs.splice(0)) resolve({ outputs: inputs, runMs });
+      } else runner.finishRun();
+      await settle();
+    }
+    expect(groups).toBeGreaterThan(100);
+  });
+
+  it('makes no more instances once they were given up', async () => {
+    const { runner, dispatcher, addModel } = await queue(60);
+    await untilWidened(runner, 60);
+    addModel('b', 3 * GB);
+    const other = dispatcher.infer(request('b'), never);
+    await settle();
+    expect(runner.asked.at(-1)).toBe('load b');
+    expect(runner.asked.at(-2)).toBe('narrow a');
+    runner.widenings.shift()!.resolve();
+    await settle();
+    expect(runner.widenings).toHaveLength(0);
+    runner.finishLoad();
+    while (runner.runs.length > 0) {
+      runner.finishRun();
+      await settle();
+    }
+    await expect(other).resolves.toMatchObject({ cache: 'miss' });
   });
 
   it('gives the instances up for a load, which begins after their last run', async () => {

@@ -8,7 +8,7 @@ import { nextBatch } from './batching.ts';
 const LONG = 2;
 /** Runs that left a long queue behind them before instances are made for it. */
 const CROWDED_RUNS = 20;
-/** Runs alone from a long queue after which some go side by side all the same: what is known of those may be old. */
+/** Runs of a copy with instances after which one goes the way that seems worse: what is known of that may be old. */
 const RUNS_PER_TRIAL = 200;
 
 /** The earliest waiting requests that the copy should take now: one, a batch where the model has them, or some side by side. */
@@ -16,15 +16,17 @@ export function nextRun(copy: Copy, together: boolean): RequestState[] {
   const { model, width } = copy;
   if (!together || width === 1 || model.batching !== undefined) return nextBatch(model, together);
   const requests = singles(model, width);
-  if (requests.length > 1 && goesSideBySide(model, width)) return requests;
+  if (requests.length > 1 && goesSideBySide(model, requests.length, width)) return requests;
   return nextBatch(model, false);
 }
 
-function goesSideBySide(model: ModelState, width: number): boolean {
-  const gain = gains(model, model.waiting.size, width);
-  if (!gain && (model.waiting.size < LONG * width || ++model.runsApart < RUNS_PER_TRIAL)) return false;
+function goesSideBySide(model: ModelState, count: number, width: number): boolean {
+  const waiting = model.waiting.size;
+  const gain = gains(model, waiting, width) && (count === Math.min(width, waiting) || fewGain(model, count));
+  // Now and then the other way: what is known of it may be old.
+  if (++model.runsApart < RUNS_PER_TRIAL) return gain;
   model.runsApart = 0;
-  return true;
+  return !gain && waiting >= LONG * width && count === width;
 }
 
 /** To be asked after each run began: true when the copy had a long queue so often that instances would be of use. */
@@ -33,11 +35,11 @@ export function shouldWiden(copy: Copy): boolean {
   const width = device.instances;
   if (width === 1 || copy.instances > 0 || model.batching !== undefined) return false;
   if (model.waiting.size < LONG * width || !gains(model, model.waiting.size, width)) {
-    if (copy.crowdedRuns > 0) copy.crowdedRuns--;
+    if (model.crowdedRuns > 0) model.crowdedRuns--;
     return false;
   }
-  if (++copy.crowdedRuns < CROWDED_RUNS) return false;
-  copy.crowdedRuns = 0;
+  if (++model.crowdedRuns < CROWDED_RUNS) return false;
+  model.crowdedRuns = 0;
   return true;
 }
 
@@ -55,4 +57,9 @@ function singles(model: ModelState, most: number): RequestState[] {
 function gains({ runMs, sideBySideMs }: ModelState, waiting: number, width: number): boolean {
   if (sideBySideMs === null) return waiting >= LONG * width;
   return sideBySideMs * (Math.ceil(waiting / width) + 1) < runMs * (waiting + 1);
+}
+
+/** True if fewer requests than there are instances are done sooner side by side than one after the other. */
+function fewGain({ runMs, sideBySideMs }: ModelState, count: number): boolean {
+  return sideBySideMs !== null && sideBySideMs < count * runMs;
 }
