@@ -181,6 +181,7 @@ export class Deployments {
     const { store, clock, installDependencies, catalog, onChange } = this.#options;
     this.#checkFit(models);
     if (manifest.batching !== null) warnAboutBatching(models, report);
+    if (manifest.handler === null) warnAboutHandler(manifest, report);
     if (existsSync(join(upload, 'package.json'))) {
       report({ type: 'step', step: 'install', message: 'Installing the dependencies of the function' });
       await installDependencies(upload, signal);
@@ -362,6 +363,17 @@ function warnAboutBatching(models: Readonly<Record<string, Model>>, report: (ste
     const message = `Batching is off for the model "${name}": it needs a free first dimension and fixed ones after it.`;
     report({ type: 'step', step: 'warning', message });
   }
+}
+
+/** What only a handler is given. */
+function warnAboutHandler({ secrets, environment }: Manifest, report: (step: DeployStep) => void): void {
+  const given = [
+    ...(secrets.length > 0 ? ['secrets'] : []),
+    ...(Object.keys(environment).length > 0 ? ['environment'] : []),
+  ];
+  if (given.length === 0) return;
+  const named = given.map((key) => `\`${key}\``).join(' and ');
+  report({ type: 'step', step: 'warning', message: `Nothing reads ${named}: the function has no handler.` });
 }
 
 function keysOf(serving: Serving): string[] {

@@ -65,3 +65,22 @@ it(
     }
   },
 );
+
+it('secrets and environment without a handler: deployed, with a message that nothing reads them', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'gpufaas-unread-'));
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true, maxRetries: 5 }));
+  const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
+  const daemon = await startDaemon({ home, devices: 'cpu:1@300MB', port: 0 });
+  onTestFinished(() => daemon.close());
+  const client = new GpufaasClient({ url: daemon.url, token: readFileSync(home.token, 'utf8').trim() });
+  const source = join(folder, 'unread');
+  mkdirSync(source);
+  writeFileSync(join(source, 'model.onnx'), tinyModel(5).bytes);
+  const manifest = 'name: unread\nmodels:\n  m: { path: model.onnx }\nenvironment: { A: "1" }\n';
+  writeFileSync(join(source, 'function.yaml'), manifest);
+  const messages: string[] = [];
+  for await (const step of client.deploy(await packageStream(await preparePackage(source)))) {
+    if (step.type === 'step' && step.step === 'warning') messages.push(step.message);
+  }
+  expect(messages).toEqual(['Nothing reads `environment`: the function has no handler.']);
+});
