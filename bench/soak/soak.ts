@@ -1,5 +1,6 @@
 // Mixed load while workers are killed (one every 5 s) and stopped (one every 20 s):
 //   npm run soak -- --minutes 10
+//   npm run soak -- --minutes 10 --devices 1 --room 12 --clients 24    (where a device has several cores: with runs side by side)
 // Ends with 1 unless every answer was right or a documented failure, and memory, handles and processes are at the end what
 // they were at the start. Linux only: it looks into /proc.
 
@@ -39,6 +40,9 @@ const { values } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     clients: { type: 'string', default: '6' },
+    devices: { type: 'string', default: '2' },
+    /** How many models one device has room for. */
+    room: { type: 'string', default: '2.5' },
     seed: { type: 'string', default: '1' },
   },
 });
@@ -48,12 +52,12 @@ const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
 const agent = new Agent({ keepAlive: true, maxSockets: Number(values.clients) });
 let daemon: Child | null = null;
 try {
-  // Room for about two and a half of the models on each device: loads and evictions go on all the time.
+  // By default room for about two and a half of the models on each device: loads and evictions go on all the time.
   daemon = await startChild(DAEMON, [home.root, 'cpu:1@4GB']);
   const { asks, memoryBytes } = await deployAll(daemon.line);
   await daemon.end();
-  const memory = `${Math.ceil((memoryBytes * 2.5) / 1e6)}MB`;
-  daemon = await startChild(DAEMON, [home.root, `cpu:2@${memory}`]);
+  const memory = `${Math.ceil((memoryBytes * Number(values.room)) / 1e6)}MB`;
+  daemon = await startChild(DAEMON, [home.root, `cpu:${values.devices}@${memory}`]);
   process.exitCode = await soak(daemon, asks);
 } finally {
   agent.destroy();
@@ -111,7 +115,8 @@ async function load(url: string, asks: readonly Ask[], endMs: number, tally: Tal
 async function kill(client: GpufaasClient, endMs: number, tally: Tally): Promise<void> {
   for (let turn = 0; performance.now() + KILL_EVERY_MS < endMs; turn++) {
     await pause(KILL_EVERY_MS);
-    const victim = (await client.devices()).filter(({ state }) => state === 'ready')[turn % 2];
+    const ready = (await client.devices()).filter(({ state }) => state === 'ready');
+    const victim = ready[turn % ready.length];
     if (victim?.pid == null) continue;
     process.kill(victim.pid, 'SIGKILL');
     tally.kills++;
@@ -121,7 +126,8 @@ async function kill(client: GpufaasClient, endMs: number, tally: Tally): Promise
 async function stop(client: GpufaasClient, endMs: number, tally: Tally): Promise<void> {
   for (let turn = 0; performance.now() + STOP_EVERY_MS < endMs; turn++) {
     await pause(STOP_EVERY_MS);
-    const victim = (await client.devices()).filter(({ state }) => state === 'ready').at(-1 - (turn % 2));
+    const ready = (await client.devices()).filter(({ state }) => state === 'ready').toReversed();
+    const victim = ready[turn % ready.length];
     if (victim?.pid == null) continue;
     process.kill(victim.pid, 'SIGSTOP');
     const sinceMs = performance.now();
