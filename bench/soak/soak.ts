@@ -115,9 +115,9 @@ async function load(url: string, asks: readonly Ask[], endMs: number, tally: Tal
 async function kill(client: GpufaasClient, endMs: number, tally: Tally): Promise<void> {
   for (let turn = 0; performance.now() + KILL_EVERY_MS < endMs; turn++) {
     await pause(KILL_EVERY_MS);
-    const ready = (await client.devices()).filter(({ state }) => state === 'ready');
-    const victim = ready[turn % ready.length];
-    if (victim?.pid == null) continue;
+    const devices = await client.devices();
+    const victim = devices[turn % devices.length];
+    if (victim?.pid == null || victim.state !== 'ready') continue;
     process.kill(victim.pid, 'SIGKILL');
     tally.kills++;
   }
@@ -126,9 +126,9 @@ async function kill(client: GpufaasClient, endMs: number, tally: Tally): Promise
 async function stop(client: GpufaasClient, endMs: number, tally: Tally): Promise<void> {
   for (let turn = 0; performance.now() + STOP_EVERY_MS < endMs; turn++) {
     await pause(STOP_EVERY_MS);
-    const ready = (await client.devices()).filter(({ state }) => state === 'ready').toReversed();
-    const victim = ready[turn % ready.length];
-    if (victim?.pid == null) continue;
+    const devices = (await client.devices()).toReversed();
+    const victim = devices[turn % devices.length];
+    if (victim?.pid == null || victim.state !== 'ready') continue;
     process.kill(victim.pid, 'SIGSTOP');
     const sinceMs = performance.now();
     for (;;) {
