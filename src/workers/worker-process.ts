@@ -53,6 +53,8 @@ export interface ProcessEvents {
 
 const ENTRY = fileURLToPath(new URL(import.meta.url.endsWith('.ts') ? './entry.ts' : './entry.js', import.meta.url));
 const STDERR_KEPT = 4096;
+/** Unanswered heartbeats that any busy machine may show. */
+const STILL_BEATS = 2;
 
 function start(config: WorkerConfig, options: ProcessOptions, window: PayloadWindow | null): ChildProcess {
   const [command, ...parameters] = nodeCommand([ENTRY], options.dataLimitBytes);
@@ -159,6 +161,8 @@ export class WorkerProcess {
 
   /** Calls are rejected at once; the report waits a moment for what the process wrote last. */
   #onExit(how: string): void {
+    // It stood still as a whole before it died: no model does that, they have threads of their own.
+    if (this.#unansweredBeats > STILL_BEATS) this.#culprit ??= null;
     this.#end();
     const timer = setTimeout(() => this.#finish(how), 100);
     this.#child.stderr!.once('close', () => {
