@@ -3,6 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import type { GpufaasError } from '../../../src/errors.ts';
+import { createRunner } from '../../../src/workers/runner.ts';
 import { emulatedDevice, emulatedModel, floats, numbersOf, type Watched, workerTests } from '../../helpers/workers.ts';
 
 const { watch } = workerTests();
@@ -300,4 +301,24 @@ describe('an emulated device', () => {
       message: expect.stringMatching(/dimension 1 is 4 instead of 3/),
     });
   });
+});
+
+it('one that stood still before it was killed is the fault of no model', async () => {
+  const culprits: unknown[] = [];
+  const options = { backoffMs: [60_000], heartbeatMs: 50, heartbeatLimitMs: 60_000 };
+  const runner = createRunner(emulatedDevice(), options, {
+    onReady: () => undefined,
+    onLost: (_reason, _final, culprit) => void culprits.push(culprit),
+    onNotice: () => undefined,
+  });
+  try {
+    await runner.start();
+    const { pid } = runner;
+    process.kill(pid!, 'SIGSTOP');
+    await sleep(1_000);
+    process.kill(pid!, 'SIGKILL');
+    await expect.poll(() => culprits).toEqual([null]);
+  } finally {
+    await runner.stop(true);
+  }
 });
