@@ -11,7 +11,7 @@ import { GpufaasClient } from '../src/client/client.ts';
 import { createHome, resolveHome } from '../src/home.ts';
 import { median } from '../src/models/profile.ts';
 import { buildNetwork, NETWORK_INPUT_ROW, type NetworkKind } from '../src/onnx/networks.ts';
-import { startChild } from './children.ts';
+import { startDaemonChild } from './children.ts';
 import { deployModel } from './deploy.ts';
 import { throughput, type Shot } from './serving/load.ts';
 
@@ -33,7 +33,7 @@ const folder = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
 const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
 createHome(home);
 const agent = new Agent({ keepAlive: true, maxSockets: 64 });
-const daemon = await startChild(new URL('./daemon-child.ts', import.meta.url), [home.root, 'cpu:1@2GB', 'locality']);
+const daemon = await startDaemonChild(home.root, 'cpu:1@2GB', 'locality');
 const url = daemon.line;
 
 /** Deploys a network as a function without handler; gives what a run takes by rows. */

@@ -3,6 +3,9 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { DAEMON_NODE_FLAGS } from '../src/node-flags.ts';
+
+const DAEMON = new URL('./daemon-child.ts', import.meta.url);
 
 /** A running child and the first line it printed. */
 export interface Child {
@@ -11,9 +14,13 @@ export interface Child {
   end(signal?: NodeJS.Signals): Promise<void>;
 }
 
-/** Starts a script beside `base` and resolves with its first line; rejects if it ends before. */
-export async function startChild(script: URL, args: readonly string[]): Promise<Child> {
-  const child = fork(script, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+/** Starts a script and resolves with its first line; rejects if it ends before. `flags` are Node's. */
+export async function startChild(
+  script: URL,
+  args: readonly string[],
+  flags: readonly string[] = process.execArgv,
+): Promise<Child> {
+  const child = fork(script, args, { stdio: ['ignore', 'pipe', 'inherit', 'ipc'], execArgv: [...flags] });
   const exited = once(child, 'exit');
   const lines = createInterface({ input: child.stdout! });
   const line = await Promise.race([
@@ -30,4 +37,9 @@ export async function startChild(script: URL, args: readonly string[]): Promise<
       await exited;
     },
   };
+}
+
+/** Starts a daemon as `gpufaas up` does, but for its owner: `daemon-child.ts` with these arguments. Its line is its URL. */
+export function startDaemonChild(...args: readonly string[]): Promise<Child> {
+  return startChild(DAEMON, args, DAEMON_NODE_FLAGS);
 }

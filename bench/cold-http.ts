@@ -12,7 +12,7 @@ import { GpufaasClient } from '../src/client/client.ts';
 import { createHome, resolveHome } from '../src/home.ts';
 import { median } from '../src/models/profile.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../src/onnx/networks.ts';
-import { startChild } from './children.ts';
+import { startDaemonChild } from './children.ts';
 import { deployModel } from './deploy.ts';
 import { shoot } from './serving/load.ts';
 
@@ -38,7 +38,7 @@ const folder = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
 const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
 createHome(home);
 const agent = new Agent({ keepAlive: true });
-const daemon = await startChild(new URL('./daemon-child.ts', import.meta.url), [home.root, 'cpu:1@4GB']);
+const daemon = await startDaemonChild(home.root, 'cpu:1@4GB');
 const url = daemon.line;
 const shape = [1, ...NETWORK_INPUT_ROW.cnn];
 const pixels = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, index) => Math.sin(index));

@@ -13,7 +13,7 @@ import { GpufaasClient } from '../src/client/client.ts';
 import { createHome, resolveHome } from '../src/home.ts';
 import { median } from '../src/models/profile.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../src/onnx/networks.ts';
-import { startChild } from './children.ts';
+import { startDaemonChild } from './children.ts';
 import { deployModel } from './deploy.ts';
 import { shoot } from './serving/load.ts';
 
@@ -61,7 +61,7 @@ const agent = new Agent({ keepAlive: true });
 async function start(policy: string) {
   const home = resolveHome({ GPUFAAS_HOME: join(folder, policy) });
   createHome(home);
-  const daemon = await startChild(new URL('./daemon-child.ts', import.meta.url), [home.root, 'cpu:1@4GB', policy]);
+  const daemon = await startDaemonChild(home.root, 'cpu:1@4GB', policy);
   await deployModel(daemon.line, home, source);
   const client = new GpufaasClient({ url: daemon.line, token: readFileSync(home.token, 'utf8').trim() });
   return {

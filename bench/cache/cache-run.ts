@@ -11,7 +11,7 @@ import { GpufaasClient } from '../../src/client/client.ts';
 import { resolveHome } from '../../src/home.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
 import { seededRandom } from '../../src/random.ts';
-import { startChild, type Child } from '../children.ts';
+import { startDaemonChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { shoot, type Shot } from '../serving/load.ts';
 
@@ -61,8 +61,6 @@ interface Case {
   readonly expected: Float32Array;
 }
 
-const DAEMON = new URL('../daemon-child.ts', import.meta.url);
-
 /** Deploys the models once and makes every run on a daemon of its own over them; all is ended and removed in the end. */
 export async function cacheRuns(
   { models, megabytes }: CacheModels,
@@ -74,7 +72,7 @@ export async function cacheRuns(
   let daemon: Child | null = null;
   try {
     // Deployed with ample memory to learn what a model takes, then served with the memory a run is about.
-    daemon = await startChild(DAEMON, [home.root, 'cpu:1@20GB']);
+    daemon = await startDaemonChild(home.root, 'cpu:1@20GB');
     const cases: Case[] = [];
     let largest = 0;
     for (let index = 0; index < models; index++) {
@@ -89,7 +87,7 @@ export async function cacheRuns(
     const results: CacheRunResult[] = [];
     for (const run of runs) {
       const memory = `${Math.ceil((largest * (run.fit + 0.5)) / 1e6)}MB`;
-      daemon = await startChild(DAEMON, [home.root, run.devices.replace('{memory}', memory), run.policy]);
+      daemon = await startDaemonChild(home.root, run.devices.replace('{memory}', memory), run.policy);
       const client = new GpufaasClient({ url: daemon.line, token: readFileSync(home.token, 'utf8').trim() });
       const agent = new Agent({ keepAlive: true, maxSockets: run.clients });
       try {

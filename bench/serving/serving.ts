@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { createHome, resolveHome } from '../../src/home.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
-import { startChild, type Child } from '../children.ts';
+import { startChild, startDaemonChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { binaryShot, quantile, shoot, throughput, type Shot } from './load.ts';
 import { buildWide } from './wide.ts';
@@ -148,7 +148,9 @@ async function againstPlain(url: string) {
 }
 
 try {
-  const daemonUrl = await start('../daemon-child.ts', home.root);
+  const daemon = await startDaemonChild(home.root);
+  children.push(daemon);
+  const daemonUrl = daemon.line;
   const overhead = await hitOverhead(daemonUrl);
   const plain = await againstPlain(daemonUrl);
   if (values.json) console.log(JSON.stringify({ overhead, plain }, null, 2));

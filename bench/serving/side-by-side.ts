@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { GpufaasClient } from '../../src/client/client.ts';
 import { createHome, resolveHome } from '../../src/home.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
-import { startChild, type Child } from '../children.ts';
+import { startDaemonChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { binaryShot, quantile, throughput, type Shot } from './load.ts';
 
@@ -43,7 +43,7 @@ interface Side {
 async function start(policy: string, onnx: Uint8Array): Promise<Side> {
   const home = resolveHome({ GPUFAAS_HOME: join(folder, policy) });
   createHome(home);
-  const child = await startChild(new URL('../daemon-child.ts', import.meta.url), [home.root, 'cpu:1@2GB', policy]);
+  const child = await startDaemonChild(home.root, 'cpu:1@2GB', policy);
   children.push(child);
   const path = join(folder, `${policy}.onnx`);
   writeFileSync(path, onnx);

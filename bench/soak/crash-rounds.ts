@@ -10,7 +10,7 @@ import { resolveHome, type Home } from '../../src/home.ts';
 import { createModelStore } from '../../src/models/store.ts';
 import { OnnxModel } from '../../src/onnx/write.ts';
 import { seededRandom, type Random } from '../../src/random.ts';
-import { startChild, type Child } from '../children.ts';
+import { startDaemonChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { descendants } from './processes.ts';
 
@@ -32,7 +32,6 @@ interface Operation {
   readonly run: (client: GpufaasClient, url: string) => Promise<unknown>;
 }
 
-const DAEMON = new URL('../daemon-child.ts', import.meta.url);
 const DEVICES = 'cpu:1@300MB';
 /** Bare model, function with handler, and one that nobody touches. */
 const FUNCTIONS = ['bare', 'handled', 'other'] as const;
@@ -74,7 +73,7 @@ class CrashRun {
   }
 
   async begin(): Promise<void> {
-    this.#daemon = await startChild(DAEMON, [this.#home.root, DEVICES]);
+    this.#daemon = await startDaemonChild(this.#home.root, DEVICES);
     for (const name of FUNCTIONS) {
       const operation = this.#deploy(name);
       const startMs = performance.now();
@@ -109,7 +108,7 @@ class CrashRun {
     this.#daemon = null;
     await daemon.end('SIGKILL');
     await work;
-    this.#daemon = await startChild(DAEMON, [this.#home.root, DEVICES]);
+    this.#daemon = await startDaemonChild(this.#home.root, DEVICES);
     const found = [...(await this.#orphans(children)), ...(await this.#strays())];
     for (const name of FUNCTIONS) {
       const allowed =

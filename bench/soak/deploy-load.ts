@@ -7,7 +7,7 @@ import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createHome, resolveHome } from '../../src/home.ts';
-import { startChild } from '../children.ts';
+import { startDaemonChild } from '../children.ts';
 import { deployUnderLoad } from './deploys.ts';
 
 process.env['ORT_DISABLE_TELEMETRY'] = '1';
@@ -24,8 +24,7 @@ const folder = mkdtempSync(join(tmpdir(), 'gpufaas-soak-'));
 const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
 createHome(home);
 mkdirSync(join(folder, 'work'));
-const args = [home.root, 'cpu:1@1GB', values.policy];
-const daemon = await startChild(new URL('../daemon-child.ts', import.meta.url), args);
+const daemon = await startDaemonChild(home.root, 'cpu:1@1GB', values.policy);
 try {
   const report = await deployUnderLoad({
     url: daemon.line,

@@ -13,12 +13,11 @@ import { parseArgs } from 'node:util';
 import { GpufaasClient } from '../../src/client/client.ts';
 import { resolveHome } from '../../src/home.ts';
 import { seededRandom } from '../../src/random.ts';
-import { startChild, type Child } from '../children.ts';
+import { startDaemonChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { footprint, type Footprint } from './processes.ts';
 import { ask, badAsks, handlerAsk, modelAsks, type Ask } from './traffic.ts';
 
-const DAEMON = new URL('../daemon-child.ts', import.meta.url);
 const MODELS = 4;
 const MEGABYTES = 8;
 const KILL_EVERY_MS = 5_000;
@@ -53,11 +52,11 @@ const agent = new Agent({ keepAlive: true, maxSockets: Number(values.clients) })
 let daemon: Child | null = null;
 try {
   // By default room for about two and a half of the models on each device: loads and evictions go on all the time.
-  daemon = await startChild(DAEMON, [home.root, 'cpu:1@4GB']);
+  daemon = await startDaemonChild(home.root, 'cpu:1@4GB');
   const { asks, memoryBytes } = await deployAll(daemon.line);
   await daemon.end();
   const memory = `${Math.ceil((memoryBytes * Number(values.room)) / 1e6)}MB`;
-  daemon = await startChild(DAEMON, [home.root, `cpu:${values.devices}@${memory}`]);
+  daemon = await startDaemonChild(home.root, `cpu:${values.devices}@${memory}`);
   process.exitCode = await soak(daemon, asks);
 } finally {
   agent.destroy();

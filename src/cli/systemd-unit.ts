@@ -1,5 +1,7 @@
 // The systemd unit that runs the daemon.
 
+import { DAEMON_NODE_FLAGS } from '../node-flags.ts';
+
 /** What the unit names, as absolute paths. */
 export interface UnitPaths {
   readonly node: string;
@@ -14,7 +16,7 @@ Description=gpufaas: serverless ML inference on this machine
 After=network.target
 
 [Service]
-ExecStart=${quoted(node)} ${quoted(program)} serve --drain 30s
+ExecStart=${quoted(node)} ${DAEMON_NODE_FLAGS.join(' ')} ${quoted(program)} serve --drain 30s
 Environment=${quoted(`GPUFAAS_HOME=${home}`)}
 Restart=on-failure
 RestartSec=2

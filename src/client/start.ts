@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { GpufaasError, isErrorCode, type ErrorCode } from '../errors.ts';
 import { makeFolder, type Home } from '../home.ts';
+import { DAEMON_NODE_FLAGS } from '../node-flags.ts';
 import { GpufaasClient } from './client.ts';
 import { locateDaemon, type Location } from './locate.ts';
 
@@ -143,7 +144,7 @@ class Attempt {
         // Not the caller's folder: the daemon outlives it, and a mount must not be kept busy.
         cwd: home.root,
         stdio: ['ignore', output, output, 'ipc'],
-        execArgv: [],
+        execArgv: [...DAEMON_NODE_FLAGS],
         env: { ...process.env, GPUFAAS_HOME: home.root },
       });
     } finally {

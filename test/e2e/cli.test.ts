@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { PsResponse, StatusResponse } from '../../src/api/schemas.ts';
+import { DAEMON_NODE_FLAGS } from '../../src/node-flags.ts';
 import { OnnxModel } from '../../src/onnx/write.ts';
 import { ended, FROM_SOURCE, Sandbox } from '../helpers/cli.ts';
 
@@ -65,6 +66,11 @@ describe('one home', () => {
       devices: [{ id: 'cpu:0', kind: 'cpu', memoryBytes: 1e9 }],
       uptimeMs: expect.any(Number),
     });
+  });
+
+  it.runIf(process.platform === 'linux')('bounds the space for new objects of its Node', () => {
+    const command = readFileSync(`/proc/${main.pid()}/cmdline`, 'utf8').split('\0');
+    expect(command).toEqual(expect.arrayContaining([...DAEMON_NODE_FLAGS]));
   });
 
   it('keeps its token to its owner', () => {

@@ -4,12 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startChild, type Child } from '../../bench/children.ts';
+import { startDaemonChild, type Child } from '../../bench/children.ts';
 import { deployModel } from '../../bench/deploy.ts';
 import { GpufaasClient } from '../../src/client/client.ts';
 import { resolveHome, type Home } from '../../src/home.ts';
-
-const DAEMON = new URL('../../bench/daemon-child.ts', import.meta.url);
 
 /** An answer as it came; `json` is null if the body is none. */
 export interface Answer {
@@ -44,7 +42,7 @@ export class TestDaemon {
   }
 
   async start(): Promise<this> {
-    this.#child = await startChild(DAEMON, [this.home.root, this.devices]);
+    this.#child = await startDaemonChild(this.home.root, this.devices);
     return this;
   }
 

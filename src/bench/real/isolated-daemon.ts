@@ -10,6 +10,7 @@ import { GpufaasClient } from '../../client/client.ts';
 import { GpufaasError, isErrorCode } from '../../errors.ts';
 import { resolveHome } from '../../home.ts';
 import type { ModelProfile } from '../../models/types.ts';
+import { DAEMON_NODE_FLAGS } from '../../node-flags.ts';
 import type { DaemonNews, DaemonOrder } from './daemon-entry.ts';
 
 const START_TIMEOUT_MS = 120_000;
@@ -33,7 +34,7 @@ export async function startIsolatedDaemon(
   const home = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
   const isSource = import.meta.url.endsWith('.ts');
   const child = fork(new URL(isSource ? './daemon-entry.ts' : './daemon-entry.js', import.meta.url), {
-    execArgv: [],
+    execArgv: [...DAEMON_NODE_FLAGS],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { ...process.env, GPUFAAS_HOME: home, ORT_DISABLE_TELEMETRY: '1' },
   });
