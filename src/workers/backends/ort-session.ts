@@ -120,9 +120,7 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
     },
     async load(model, threads) {
       const { path, options } = await loadingOf(model, device);
-      const merged = mergeSessionOptions(base, options, model.sessionOptions ?? {});
-      // An instance has one thread, whatever the manifest gives a session.
-      if (threads !== undefined) merged.intraOpNumThreads = threads;
+      const merged = mergeSessionOptions(base, options, model.sessionOptions ?? {}, threads);
       let session: Session;
       try {
         session = await InferenceSession.create(path, merged);

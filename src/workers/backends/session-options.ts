@@ -44,11 +44,15 @@ export function checkSessionOptions(options: Readonly<Record<string, unknown>>):
   }
 }
 
-/** Ours, then how the model was prepared, then what its manifest asks; `extra` is merged entry by entry. */
+/**
+ * Ours, then how the model was prepared, then what its manifest asks; `extra` is merged entry by entry. An instance has the
+ * threads it is given (`threads`), whatever the manifest gives a session.
+ */
 export function mergeSessionOptions(
   base: Session.SessionOptions,
   prepared: Session.SessionOptions,
   asked: Readonly<Record<string, unknown>>,
+  threads?: number,
 ): Session.SessionOptions {
   checkSessionOptions(asked);
   const extra: Record<string, Record<string, unknown>> = {};
@@ -56,5 +60,5 @@ export function mergeSessionOptions(
     for (const [group, entries] of Object.entries(asGroups(layer))) extra[group] = { ...extra[group], ...entries };
   }
   // What was prepared is optimised already: asking for a level again would undo the mapping.
-  return { ...base, ...asked, ...prepared, extra };
+  return { ...base, ...asked, ...prepared, ...(threads !== undefined && { intraOpNumThreads: threads }), extra };
 }
