@@ -14,7 +14,8 @@ import type {
 } from '../scheduling/types.ts';
 import type { DeviceMeasurement, LoadableModel, Runner } from '../workers/types.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
-import { type BeforeLoad, Executor } from './executor.ts';
+import { Executor } from './executor.ts';
+import type { BeforeLoad } from './load-plan.ts';
 import { type Lend, Loans } from './loans.ts';
 import { ModelHealth } from './model-health.ts';
 import type { LoadTier } from './observations.ts';

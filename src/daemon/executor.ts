@@ -2,7 +2,6 @@
 // of them, and answers the requests. Knows what is under way on each device.
 
 import type { Clock } from '../clock.ts';
-import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
@@ -10,6 +9,7 @@ import type { LoadableModel, LoadResult } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { announceEnd } from './hand-over.ts';
+import type { BeforeLoad } from './load-plan.ts';
 import type { ModelHealth } from './model-health.ts';
 import { type LoadTier, Observations, type Refined } from './observations.ts';
 import type { InferenceResult, Pending, PendingRequests } from './pending.ts';
@@ -28,17 +28,6 @@ export interface ExecutorParts {
   readonly emit: (event: DispatcherEvent) => void;
   readonly beforeLoad?: BeforeLoad | undefined;
 }
-
-/** How one load is done: what the worker is given, and where its bytes come from. */
-export interface LoadPlan {
-  readonly model: LoadableModel;
-  readonly tier: LoadTier;
-  /** To be called once when the load has ended; null: it failed. */
-  ended(loadMs: number | null): void;
-}
-
-/** Looks at a model's files just before they are loaded; a rejection (BAD_MODEL) is the load's failure. */
-export type BeforeLoad = (model: LoadableModel, device: Device) => Promise<LoadPlan | undefined>;
 
 /** How often a run or load is tried again after its worker died or ran out of memory. */
 const RETRIES = 1;
@@ -141,7 +130,8 @@ export class Executor {
   #widen(action: Action<'widen'>): void {
     const model = this.models.get(action.model);
     this.#observations.forgetSideBySide(action.model);
-    if (model !== undefined) widen(this.slot(action.device), model, action, this.#apply, this.#emit);
+    const owner = { apply: this.#apply, emit: this.#emit, beforeLoad: this.#beforeLoad };
+    if (model !== undefined) widen(this.slot(action.device), model, action, owner);
     else this.#apply({ type: 'widened', device: action.device, model: action.model, ready: false });
   }
 

@@ -6,7 +6,7 @@ import { type Device, ownsMemory } from '../devices/types.ts';
 import { checkArtefact, isArtefact } from '../models/artefact.ts';
 import { HostCache, type HostCacheView, type HostItem } from '../models/host-cache.ts';
 import type { LoadableModel } from '../workers/types.ts';
-import type { LoadPlan } from './executor.ts';
+import type { LoadPlan } from './load-plan.ts';
 
 /** How much faster a load is taken to be from host memory before one was seen: what it saves of a load from disk. */
 const SAVED_SHARE = 0.5;

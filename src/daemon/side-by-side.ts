@@ -1,11 +1,13 @@
 // Instances of resident models, and runs side by side in them: made when the core asks for them, given up when it needs their
 // memory. Whatever goes wrong with a run in an instance, the request runs by itself afterwards.
 
+import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { LoadableModel, Runner } from '../workers/types.ts';
 import { type BatchAnswer, runAlone } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
+import type { BeforeLoad } from './load-plan.ts';
 import type { Pending } from './pending.ts';
 
 /** The instances of one model on one device, from the order to make them until they are given up. */
@@ -20,7 +22,7 @@ export interface Instances {
 
 /** A device with what is loaded on it. */
 interface Holder {
-  readonly device: { readonly id: string };
+  readonly device: Device;
   readonly runner: Pick<Runner, 'widen' | 'narrow'>;
   readonly loads: ReadonlyMap<string, { instances: Instances | null }>;
   /** Ends when instances that were given up have gone: a load in their place waits for it. */
@@ -29,13 +31,19 @@ interface Holder {
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
 
+/** How its owner is told, and how a model's files are looked at before they are read. */
+interface Owner {
+  readonly apply: (event: SchedulerEvent) => void;
+  readonly emit: (event: DispatcherEvent) => void;
+  readonly beforeLoad: BeforeLoad | undefined;
+}
+
 /** Makes instances one after the other in the background, and tells when they are all there or can't be had. */
 export function widen(
   holder: Holder,
   model: LoadableModel,
   { instances: count }: Action<'widen'>,
-  apply: (event: SchedulerEvent) => void,
-  emit: (event: DispatcherEvent) => void,
+  { apply, emit, beforeLoad }: Owner,
 ): void {
   const load = holder.loads.get(model.id);
   if (load === undefined) return;
@@ -45,8 +53,13 @@ export function widen(
   // Not given up meanwhile, nor gone with its model or with the worker.
   const isWanted = (): boolean => holder.loads.get(model.id) === load && load.instances === instances;
   const make = async (): Promise<void> => {
-    await holder.narrowing;
-    for (let made = 0; made < count && isWanted(); made++) await holder.runner.widen(model);
+    const plan = await beforeLoad?.(model, holder.device);
+    try {
+      await holder.narrowing;
+      for (let made = 0; made < count && isWanted(); made++) await holder.runner.widen(plan?.model ?? model);
+    } finally {
+      plan?.ended(null);
+    }
   };
   const ended = (error: GpufaasError | null): void => {
     if (!isWanted()) return;

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ManualClock } from '../../../src/clock.ts';
 import { Dispatcher } from '../../../src/daemon/dispatcher.ts';
-import type { BeforeLoad } from '../../../src/daemon/executor.ts';
+import type { BeforeLoad } from '../../../src/daemon/load-plan.ts';
 import type { DispatcherEvent } from '../../../src/daemon/dispatcher-events.ts';
 import type { InferenceRequest } from '../../../src/daemon/pending.ts';
 import type { Device } from '../../../src/devices/types.ts';
@@ -688,8 +688,8 @@ describe('runs side by side', () => {
   }
 
   /** As `crowd`, with `waiting` requests and nothing carried out yet but the load. */
-  async function queue(waiting: number) {
-    const made = setUp(1, { policy: 'locality' }, undefined, { threads: 2, memoryBytes: 4 * GB });
+  async function queue(waiting: number, beforeLoad?: BeforeLoad) {
+    const made = setUp(1, { policy: 'locality' }, beforeLoad, { threads: 2, memoryBytes: 4 * GB });
     const ask = (count: number): void => {
       for (let i = 0; i < count; i++) made.dispatcher.infer(request('a'), never).catch(() => undefined);
     };
@@ -697,6 +697,7 @@ describe('runs side by side', () => {
     ask(waiting);
     await settle();
     const runner = made.runners[0]!;
+    await settle();
     runner.finishLoad();
     return { ...made, runner, ask };
   }
@@ -726,6 +727,21 @@ describe('runs side by side', () => {
       dispatcher.deviceReady('cpu:0');
     }
     expect(dispatcher.isQuarantined('b')).toBe(false);
+  });
+
+  it('looks at the files of a model before it makes instances of it', async () => {
+    let changed = false;
+    const { runner, events } = await queue(60, () => {
+      if (changed) return Promise.reject(new GpufaasError('BAD_MODEL', 'The file has changed.'));
+      changed = true;
+      return Promise.resolve(undefined);
+    });
+    expect(await untilWidened(runner, 60)).toBe(false);
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: 'instances', error: expect.objectContaining({ code: 'BAD_MODEL' }) }),
+    );
+    // The copy that is there goes on.
+    expect(runner.asked.at(-1)).toBe('run a');
   });
 
   it('gives up instances that fail where a run alone does not', async () => {
