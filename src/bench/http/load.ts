@@ -42,6 +42,8 @@ export interface LoadOutcome {
   readonly broken: ReadonlyMap<string, number>;
   /** Calls of an open loop that were due while too many were under way. */
   readonly notSent: number;
+  /** Nothing listens any more: connections were refused, and nothing was answered since. */
+  readonly gone: boolean;
   readonly elapsedMs: number;
 }
 
@@ -49,8 +51,13 @@ export interface LoadOutcome {
 const MOST_UNDER_WAY = 1000;
 const CALL_TIMEOUT_MS = 60_000;
 const PROGRESS_EVERY_MS = 100;
+/** Who refuses connections for so long is gone; a restart may take less. */
+const GONE_AFTER_MS = 1000;
+/** A server that fails answers at once: without a pause a closed loop would only burn the processor. */
+const PAUSE_MS = 10;
+const PAUSE_REFUSED_MS = 100;
 
-/** Runs the plan to its end, or to the signal, then waits for what is under way. Never throws for failed calls. */
+/** Runs the plan to its end, to the signal, or until nothing listens any more, then waits for what is under way. Never throws for failed calls. */
 export async function runLoad(target: LoadTarget, plan: LoadPlan): Promise<LoadOutcome> {
   const load = new Load(target, plan);
   try {
@@ -74,6 +81,8 @@ class Load {
   #notSent = 0;
   #endMs = 0;
   #toldMs = 0;
+  /** When the first of the connections was refused that nothing was answered since; null while the server is there. */
+  #refusedMs: number | null = null;
 
   constructor(target: LoadTarget, plan: LoadPlan) {
     this.#target = target;
@@ -105,7 +114,8 @@ class Load {
 
   outcome(): LoadOutcome {
     const elapsedMs = Math.max(this.#endMs - this.#startMs, 0.001);
-    return { answers: this.#answers, broken: this.#broken, notSent: this.#notSent, elapsedMs };
+    const gone = this.#refusedMs !== null;
+    return { answers: this.#answers, broken: this.#broken, notSent: this.#notSent, gone, elapsedMs };
   }
 
   close(): void {
@@ -117,15 +127,19 @@ class Load {
       this.#toldMs = elapsedMs;
       this.#plan.onProgress?.(elapsedMs, this.#answers.length);
     }
+    if (this.#refusedMs !== null && performance.now() - this.#refusedMs >= GONE_AFTER_MS) return false;
     return elapsedMs < this.#plan.durationMs && this.#plan.signal?.aborted !== true;
   }
 
   async #call(dueMs: number): Promise<void> {
     this.#underWay++;
+    const sentMs = performance.now();
     try {
       const response = await this.#send();
       for await (const chunk of response) void chunk;
       this.#endMs = performance.now();
+      // A server on its way out still answers what it had taken before.
+      if (this.#refusedMs !== null && sentMs > this.#refusedMs) this.#refusedMs = null;
       const headers = readCallHeaders(response.headers as Record<string, string>);
       this.#answers.push({
         latencyMs: this.#endMs - dueMs,
@@ -141,8 +155,9 @@ class Load {
       if (this.#plan.signal?.aborted) return;
       const what = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : toGpufaasError(thrown).code;
       this.#broken.set(what, (this.#broken.get(what) ?? 0) + 1);
-      // A server that is gone answers at once: without a pause a closed loop would only burn the processor.
-      await sleep(10);
+      const refused = what === 'ECONNREFUSED';
+      if (refused) this.#refusedMs ??= this.#endMs;
+      await sleep(refused ? PAUSE_REFUSED_MS : PAUSE_MS);
     } finally {
       this.#underWay--;
     }

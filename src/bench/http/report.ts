@@ -1,6 +1,7 @@
 // What a load test of one function came to: throughput, latency percentiles, and where the time went.
 
 import { renderPairs } from '../../cli/render/table.ts';
+import { GpufaasError } from '../../errors.ts';
 import { percentile } from '../../simulation/metrics.ts';
 import { formatDuration } from '../../units.ts';
 import type { BenchContext } from '../context.ts';
@@ -39,6 +40,8 @@ export interface HttpReport {
     readonly transportMs: number;
   };
   readonly interrupted?: true;
+  /** True if nothing listened any more in the end: the load may have ended early. */
+  readonly daemonGone?: true;
 }
 
 /** Sums a load up. */
@@ -77,7 +80,30 @@ export function summariseLoad(name: string, plan: LoadPlan, outcome: LoadOutcome
     coldRatio: mean((answer) => (answer.cold ? 1 : 0)),
     time,
     ...(plan.signal?.aborted === true ? { interrupted: true as const } : {}),
+    ...(outcome.gone ? { daemonGone: true as const } : {}),
   };
+}
+
+/** What makes a load test a failure; null if nothing does. */
+export function failureOf(report: HttpReport): GpufaasError | null {
+  const { requests, failed, elapsedMs } = report;
+  if (report.daemonGone) {
+    const when = requests === 0 ? 'nothing was answered' : `after ${formatDuration(elapsedMs)}, ${requests} answered`;
+    return new GpufaasError('NO_DAEMON', `The daemon is gone: it takes no more connections (${when}).`, {
+      suggestions: ['`gpufaas status` shows whether one runs, `gpufaas up` starts one.'],
+    });
+  }
+  if (requests === 0 && failed === 0) {
+    return new GpufaasError('TIMEOUT', 'No call was answered.', { suggestions: ['Give it more time with -d.'] });
+  }
+  if (failed <= requests) return null;
+  const name = report.function.split('/', 1)[0]!;
+  return new GpufaasError('HANDLER_ERROR', `Most calls failed: ${failed} of ${failed + requests}.`, {
+    suggestions: [
+      `\`gpufaas logs ${name}\` shows what it logged.`,
+      ...(report.failures['429'] === undefined ? [] : ['429 is a full queue: send less, with -c or --rate.']),
+    ],
+  });
 }
 
 /** The report for a terminal. */

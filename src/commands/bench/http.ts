@@ -2,7 +2,7 @@ import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { describeContext } from '../../bench/context.ts';
 import { runLoad } from '../../bench/http/load.ts';
-import { renderLoad, summariseLoad } from '../../bench/http/report.ts';
+import { failureOf, renderLoad, summariseLoad } from '../../bench/http/report.ts';
 import { sampleInput } from '../../bench/http/sample-input.ts';
 import { parseNumber, parseWhole } from '../../bench/numbers.ts';
 import { routes } from '../../api/routes.ts';
@@ -19,7 +19,8 @@ export default class BenchHttp extends BaseCommand {
   static override summary = 'Load-test one function over HTTP';
   static override description =
     'Calls the function over and over: -c callers that each wait for their answer, or --rate calls a second whatever the ' +
-    'answers do. Says how many were answered, how fast, and where the time went. A first call, not counted, warms it up.';
+    'answers do. Says how many were answered, how fast, and where the time went. A first call, not counted, warms it up. Ends early, with exit code 4, when ' +
+    'the daemon is gone; exits with 1 when most calls failed.';
   static override examples = [
     { description: 'Eight callers for ten seconds', command: '<%= config.bin %> bench http digits -f seven.png' },
     {
@@ -78,8 +79,13 @@ export default class BenchHttp extends BaseCommand {
     const context = describeContext('http', devices, settings);
     const report = summariseLoad(args.fn, { ...plan, signal: this.signal }, outcome, context);
     this.print(renderLoad(report));
+    const failure = failureOf(report);
     if (report.interrupted) process.exitCode = 130;
-    else if (report.requests === 0) process.exitCode = 1;
+    else if (failure !== null) {
+      process.exitCode = failure.exitCode;
+      // With --json the report is the answer, and says it too.
+      if (!this.jsonEnabled()) throw failure;
+    }
     return report;
   }
 

@@ -6,7 +6,7 @@ import type { FunctionDetail } from '../../../src/api/schemas.ts';
 import { describeContext } from '../../../src/bench/context.ts';
 import { runLoad } from '../../../src/bench/http/load.ts';
 import type { LoadPlan } from '../../../src/bench/http/load.ts';
-import { renderLoad, summariseLoad } from '../../../src/bench/http/report.ts';
+import { failureOf, renderLoad, summariseLoad } from '../../../src/bench/http/report.ts';
 import { sampleInput } from '../../../src/bench/http/sample-input.ts';
 
 let server: Server | undefined;
@@ -108,8 +108,62 @@ describe('A load test', () => {
     const url = await serve(() => undefined);
     server!.close();
     const report = summariseLoad('f', plan({}), await runLoad(target(url), plan({ durationMs: 100 })), context);
-    expect(report).toMatchObject({ requests: 0, meanMs: 0, p99Ms: 0, coldRatio: 0 });
+    expect(report).toMatchObject({ requests: 0, meanMs: 0, p99Ms: 0, coldRatio: 0, daemonGone: true });
     expect(report.failures['ECONNREFUSED']).toBeGreaterThan(0);
+    expect(failureOf(report)).toMatchObject({ code: 'NO_DAEMON', exitCode: 4 });
+  });
+
+  it.each([
+    ['callers', null],
+    ['a rate', 50],
+  ])('ends soon when nothing listens any more, and keeps what was measured: %s', async (_, rate) => {
+    let answered = 0;
+    const url = await serve((request, response) => {
+      request.resume();
+      timed(response);
+      if (++answered < 5) return;
+      server!.close();
+      server!.closeAllConnections();
+    });
+    const outcome = await runLoad(target(url), plan({ rate, durationMs: 600_000 }));
+    const report = summariseLoad('f', plan({ rate }), outcome, context);
+    expect(report.requests).toBeGreaterThan(0);
+    expect(report).toMatchObject({ daemonGone: true });
+    expect(failureOf(report)?.message).toMatch(/^The daemon is gone: .* answered\)\.$/);
+  });
+
+  it('goes on when a daemon that was away is back', async () => {
+    const url = await serve((request, response) => {
+      request.resume();
+      timed(response);
+    });
+    server!.close();
+    const enough = new AbortController();
+    setTimeout(() => {
+      server = createServer((request, response) => {
+        request.resume();
+        timed(response);
+        enough.abort();
+      }).listen(Number(url.port), '127.0.0.1');
+    }, 200);
+    const outcome = await runLoad(target(url), plan({ durationMs: 600_000, signal: enough.signal }));
+    expect(outcome.broken.get('ECONNREFUSED')).toBeGreaterThan(0);
+  });
+
+  it('is a failure if most calls failed', () => {
+    const report = (failed: number) => {
+      const answer = { latencyMs: 1, cold: false, queueMs: 0, loadMs: 0, runMs: 0, serverMs: 1 };
+      const answers = Array.from({ length: 4 }, (_unused, index) => ({
+        ...answer,
+        status: index < failed ? 429 : 200,
+      }));
+      const outcome = { answers, broken: new Map<string, number>(), notSent: 0, gone: false, elapsedMs: 10 };
+      return summariseLoad('f/path', plan({}), outcome, context);
+    };
+    expect(failureOf(report(2))).toBeNull();
+    const failure = failureOf(report(3));
+    expect(failure).toMatchObject({ exitCode: 1, message: 'Most calls failed: 3 of 4.' });
+    expect(failure?.suggestions.join(' ')).toContain('`gpufaas logs f`');
   });
 });
 
