@@ -29,7 +29,10 @@ export default class Explain extends BaseCommand {
         ? (await client.invocations({ function: flags.function, limit: 1 }))[0]
         : await client.invocation(await wholeCallId(client, args.id));
     if (record === undefined) {
-      throw new GpufaasError('CALL_NOT_FOUND', 'No call has been recorded yet.', {
+      // Calls of a function that was removed are still told of: whether it exists is asked only where there are none.
+      if (flags.function !== undefined) await client.function(flags.function);
+      const whose = flags.function === undefined ? '' : ` of ${flags.function}`;
+      throw new GpufaasError('CALL_NOT_FOUND', `No call${whose} has been recorded yet.`, {
         suggestions: [`Make one: \`gpufaas invoke ${flags.function ?? 'FN'}\`.`],
       });
     }

@@ -1,4 +1,5 @@
 import * as Flags from '@oclif/core/flags';
+import type { GpufaasClient } from '../../client/client.ts';
 import { BaseCommand } from '../../cli/base-command.ts';
 import { renderCalls } from '../../cli/render/calls.ts';
 
@@ -25,9 +26,17 @@ export default class CallsLs extends BaseCommand {
   async run(): Promise<unknown> {
     const { flags } = await this.parse(CallsLs);
     const { state, limit } = flags;
-    const calls = await (await this.client()).asyncCalls({ function: flags.function, state, limit });
+    const client = await this.client();
+    const calls = await client.asyncCalls({ function: flags.function, state, limit });
+    if (calls.length === 0 && flags.function !== undefined) await expectFunction(client, flags.function);
     if (calls.length === 0) this.note(`No such calls. Next: \`gpufaas invoke ${flags.function ?? 'FN'} --async\``);
     else this.print(renderCalls(calls, Date.now()));
     return calls;
   }
+}
+
+/** Throws FUNCTION_NOT_FOUND unless there is such a function, or was one whose calls are still kept. */
+async function expectFunction(client: GpufaasClient, name: string): Promise<void> {
+  const kept = await client.asyncCalls({ function: name, limit: 1 });
+  if (kept.length === 0) await client.function(name);
 }
