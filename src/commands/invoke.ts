@@ -55,6 +55,11 @@ export default class Invoke extends BaseCommand {
     const { args, flags } = await this.parse(Invoke);
     const headers = parseHeaders(flags.header ?? []);
     const timeoutMs = parseDuration(flags.timeout);
+    if (timeoutMs <= 0) {
+      throw new GpufaasError('USAGE', '--timeout 0 leaves no time for an answer.', {
+        suggestions: ['For example --timeout 30s; `--async` does not wait at all.'],
+      });
+    }
     if (flags.data !== undefined && flags.file !== undefined) {
       throw new GpufaasError('USAGE', 'Give --data or --file, not both.', {
         suggestions: ['`gpufaas invoke --help` shows how it is used.'],

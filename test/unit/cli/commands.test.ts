@@ -360,6 +360,8 @@ describe('usage errors', () => {
     [['invoke', 'echo', '--heder', 'x'], 'Did you mean --header?'],
     [['invoke', 'echo', '-d', 'x', '-f', 'y'], '--data'],
     [['deploy', '.', '--name', 'No!'], "can't be the name of a function"],
+    [['invoke', 'echo', '-d', 'x', '--timeout', '0'], '--timeout 30s'],
+    [['invoke', 'echo', '-d', 'x', '--timeout', '0ms'], 'leaves no time for an answer'],
     [['up', '--port', '99999'], 'is not a port'],
     [['--frobnicate'], 'is not a command'],
     [['rollback', 'echo', 'second'], 'second'],
