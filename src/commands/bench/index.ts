@@ -2,6 +2,7 @@ import * as Flags from '@oclif/core/flags';
 import { parseNumber } from '../../bench/numbers.ts';
 import { emulate } from '../../bench/real/emulate.ts';
 import { live } from '../../bench/real/live.ts';
+import { checkOutputs } from '../../bench/outputs.ts';
 import { PICTURE_MS } from '../../bench/report/page.ts';
 import { saveBench } from '../../bench/report/save.ts';
 import { fetchRecording } from '../../bench/recording.ts';
@@ -111,6 +112,7 @@ export default class Bench extends BaseCommand {
 
   async run(): Promise<unknown> {
     const { flags } = await this.parse(Bench, withReplayDefault(this.argv));
+    checkOutputs(flags);
     const findings = (await this.runForReal(flags)) ?? (await this.simulate(flags));
     this.progress.clear();
     const { report } = findings;

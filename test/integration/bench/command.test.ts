@@ -118,6 +118,8 @@ describe('gpufaas bench', () => {
     [['--memory', '1GB'], 'the largest device has 1 GB'],
     [['--policy', 'fifo'], 'There is no policy named "fifo"'],
     [['--speed', '3'], '--speed belongs to --emulate'],
+    [['--seeds', '1-10000', '--out', requests], 'is not a folder'],
+    [['--seeds', '1-10000', '--timeline', join(folder, 'nosuch', 't.csv')], 'there is no folder'],
     [['--emulate', '--live'], ''],
     [['--live', '--overlap', 'off'], '--live does not go with --overlap'],
   ])('refuses %j in two lines', async (args, message) => {
