@@ -32,6 +32,7 @@ export async function execute(argv: readonly string[]): Promise<number> {
     const config = await loadConfig();
     command = commandOf(args, config);
     refuseUnknownCommand(args, config);
+    refuseTopicAsJson(args, config);
     await run(args, config);
     return Number(process.exitCode ?? 0);
   } catch (thrown) {
@@ -103,6 +104,19 @@ function refuseUnknownCommand(argv: readonly string[], config: Config): void {
     const near = nearestCommand(second, below);
     throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`, `${first} --help`);
   }
+}
+
+/** A topic alone is answered with its help, which is no data. */
+function refuseTopicAsJson(argv: readonly string[], config: Config): void {
+  const [first, ...rest] = argv;
+  if (first === undefined || !wantsJson(rest) || rest.includes('--help') || rest.includes('-h')) return;
+  if (!rest.every((word) => word.startsWith('-')) || config.findCommand(first) !== undefined) return;
+  const below = config.commands.filter((command) => !command.hidden && command.id.startsWith(`${first}:`));
+  if (below.length === 0) return;
+  const names = below.map((command) => command.id.slice(first.length + 1)).toSorted();
+  throw new GpufaasError('USAGE', `A command is missing after ${JSON.stringify(first)}.`, {
+    suggestions: [`One of ${names.join(', ')}: \`gpufaas ${first} --help\` shows them.`],
+  });
 }
 
 /** oclif would take the words after a command without arguments for the rest of its name. */

@@ -372,6 +372,15 @@ describe('usage errors', () => {
     expect(stderr.trimEnd().split('\n')).toHaveLength(2);
   });
 
+  it.each(['models', 'calls', 'config'])(
+    'are JSON for %s without a command, where words get its help',
+    async (topic) => {
+      const { code, stdout } = await run([topic, '--json']);
+      expect({ code, answer: JSON.parse(stdout) }).toMatchObject({ code: 2, answer: { error: { code: 'USAGE' } } });
+      expect(await run([topic])).toMatchObject({ code: 0, stdout: expect.stringContaining('COMMANDS') });
+    },
+  );
+
   it('are small and clean as JSON', async () => {
     const { code, stdout } = await run(['invoke', '--json']);
     expect(code).toBe(2);
