@@ -48,9 +48,11 @@ export function renderReport(report: BenchReport): string {
   }
   if (report.sweep !== undefined) parts.push(renderSweep(report.sweep));
   if (report.recorded !== undefined) parts.push(renderRecorded(report.recorded, report.asIs ?? []));
-  if (report.simulated !== undefined) parts.push(renderSimulated(report.results, report.simulated));
-  if (report.paired !== undefined) parts.push(renderPaired(report.paired));
-  if (report.advice !== undefined) parts.push(renderAdvice(report.advice));
+  // A bench that was interrupted, or of one policy, may have nothing to compare.
+  if (report.simulated !== undefined && report.simulated.length > 0)
+    parts.push(renderSimulated(report.results, report.simulated));
+  if (report.paired !== undefined && report.paired.length > 0) parts.push(renderPaired(report.paired));
+  if (report.advice !== undefined && report.advice.length > 0) parts.push(renderAdvice(report.advice));
   parts.push(`Models: ${report.workload.profile}`);
   return parts.join('\n');
 }

@@ -8,6 +8,7 @@ import { GpufaasError } from '../../errors.ts';
 import type { ModelProfile } from '../../models/types.ts';
 import type { SimulatedDevice } from '../../simulation/types.ts';
 import { openWorkload } from '../../simulation/workloads.ts';
+import { formatDuration } from '../../units.ts';
 import { listCases } from '../cases.ts';
 import type { BenchCase } from '../cases.ts';
 import { describeContext, describeWorkload, settingsOf } from '../context.ts';
@@ -26,6 +27,10 @@ export interface RealOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told what is being done. */
   readonly onStep: (message: string) => void;
+  /** Told once, before the first case, how long all will take. */
+  readonly onPlan?: (message: string) => void;
+  /** Told of each case that has ended. */
+  readonly onFinished?: (message: string) => void;
 }
 
 /** Each device is a process: more than this and the machine is what is measured. */
@@ -46,6 +51,7 @@ export async function emulate(settings: BenchSettings, speed: number, options: R
         onStep: (step) => options.onStep(`${name}: ${step}`),
       });
       finished.push({ ...labelOf(one), seed: one.seed, metrics: driven.metrics });
+      options.onFinished?.(`${name}: mean ${formatDuration(driven.metrics.meanMs)}`);
       if (one.seed === settings.seeds[0]) details.push({ ...labelOf(one), cdfMs: driven.cdfMs, picture: [] });
     } catch (error) {
       if (!options.signal?.aborted) throw error;

@@ -9,6 +9,7 @@ import type { ModelProfile } from '../../models/types.ts';
 import type { ModelSpec } from '../../scheduling/types.ts';
 import { openWorkload } from '../../simulation/workloads.ts';
 import type { ListWorkload } from '../../simulation/workloads.ts';
+import { formatDuration } from '../../units.ts';
 import { describeContext, settingsOf } from '../context.ts';
 import { choosePolicy } from '../policies.ts';
 import { summarise } from '../results.ts';
@@ -58,6 +59,7 @@ export async function live(order: LiveOrder, options: RealOptions): Promise<Benc
   const policies = (await Promise.all(order.settings.policies.map(choosePolicy))).map((policy) => policy.name);
   const functions =
     order.functions.length > 0 ? { paths: order.functions, remove: () => undefined } : writeSeededCnns(CNN_MEGABYTES);
+  options.onPlan?.(describePlan(policies.length, order));
   try {
     const bench = await prepare(order, functions, options);
     const { finished, details, interrupted } = await runRounds(bench, policies, order.settings, options);
@@ -89,6 +91,24 @@ export async function live(order: LiveOrder, options: RealOptions): Promise<Benc
   }
 }
 
+/** How long one policy is driven with one seed. */
+function runMsOf({ runMs, flags, settings }: LiveOrder): number {
+  return runMs ?? (flags.minutes === undefined ? DEFAULT_RUN_MS : settings.minutes * 60_000);
+}
+
+/** What is going to be run, and the least time that it takes. */
+function describePlan(policies: number, order: LiveOrder): string {
+  const seeds = order.settings.seeds.length;
+  const runMs = runMsOf(order);
+  const runs = [
+    policies === 1 ? '1 policy' : `${policies} policies`,
+    seeds === 1 ? '1 seed' : `${seeds} seeds`,
+    formatDuration(runMs),
+  ];
+  const advice = seeds === 1 ? '' : ' One seed takes less: --seed 1.';
+  return `${runs.join(' × ')}: at least ${formatDuration(policies * seeds * runMs)}, more where a policy falls behind.${advice}`;
+}
+
 interface Rounds {
   readonly finished: Finished[];
   readonly details: CaseDetail[];
@@ -113,9 +133,7 @@ async function prepare(order: LiveOrder, functions: BenchFunctions, options: Rea
     const meanRunMs = models.reduce((sum, model) => sum + model.runMs, 0) / models.length;
     const chosenRpm = Math.max(10, Math.round((RUN_SHARE * devices.length * 60_000) / meanRunMs));
     const rpm = order.flags.rpm === undefined ? chosenRpm : order.settings.rpm!;
-    const minutesMs = order.flags.minutes === undefined ? DEFAULT_RUN_MS : order.settings.minutes * 60_000;
-    const runMs = order.runMs ?? minutesMs;
-    return { functions, models, profiles, devices, rpm, runMs };
+    return { functions, models, profiles, devices, rpm, runMs: runMsOf(order) };
   } finally {
     await daemon.stop();
   }
@@ -159,6 +177,7 @@ async function runRounds(
         const { metrics, cdfMs } = await runOnce(bench, policy, workload, { ...options, onStep });
         const workingSet = bench.models.length;
         finished.push({ policy, workingSet, seed, metrics });
+        options.onFinished?.(`${name}: mean ${formatDuration(metrics.meanMs)}`);
         if (round === 0) details.push({ policy, workingSet, cdfMs, picture: [] });
       } catch (error) {
         if (!options.signal?.aborted) throw error;

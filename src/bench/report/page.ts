@@ -54,9 +54,9 @@ ${report.interrupted ? '<p><b>Interrupted:</b> this is what was done until then.
 <div class="charts">${workingSets.map((workingSet) => distribution(workingSet, details, color)).join('\n')}</div>
 ${report.sweep === undefined ? '' : renderSweep(report.sweep, color)}
 ${report.recorded === undefined ? '' : renderRecorded(report.recorded, report.asIs ?? [])}
-${report.simulated === undefined ? '' : renderSimulated(report.results, report.simulated)}
-${report.paired === undefined ? '' : renderPaired(report.paired)}
-${report.advice === undefined ? '' : renderAdvice(report.advice)}
+${report.simulated?.length ? renderSimulated(report.results, report.simulated) : ''}
+${report.paired?.length ? renderPaired(report.paired) : ''}
+${report.advice?.length ? renderAdvice(report.advice) : ''}
 <h2>Hits and misses</h2><p class="soft">A false miss: the model was resident on another device.</p>
 <div class="charts">${workingSets
     .map((workingSet) =>

@@ -1,6 +1,7 @@
 import * as Flags from '@oclif/core/flags';
 import { parseNumber } from '../../bench/numbers.ts';
 import { emulate } from '../../bench/real/emulate.ts';
+import type { RealOptions } from '../../bench/real/emulate.ts';
 import { live } from '../../bench/real/live.ts';
 import { checkOutputs } from '../../bench/outputs.ts';
 import { PICTURE_MS } from '../../bench/report/page.ts';
@@ -18,6 +19,9 @@ import { GpufaasError } from '../../errors.ts';
 
 const text = (helpGroup: Group, helpValue: string, description: string) =>
   Flags.string({ description, helpValue, helpGroup });
+
+/** One run says little on real devices. */
+const LIVE_SEEDS = '1-5';
 
 type Group = 'WORKLOAD' | 'DEVICES AND POLICIES' | 'REAL DAEMON' | 'OUTPUT';
 
@@ -67,10 +71,14 @@ export default class Bench extends BaseCommand {
     ),
     memory: text('DEVICES AND POLICIES', 'SIZE', `memory of each device [${BENCH_DEFAULTS.memory}]`),
     rpm: text('WORKLOAD', 'N', `requests a minute, or \`full\` for a trace as it was [${BENCH_DEFAULTS.rpm}]`),
-    minutes: text('WORKLOAD', 'N', `how long [${BENCH_DEFAULTS.minutes}]`),
+    minutes: text(
+      'WORKLOAD',
+      'N',
+      `how long [${BENCH_DEFAULTS.minutes}; with --live half a minute for each policy and seed]`,
+    ),
     skew: text('WORKLOAD', 'S', `Zipf exponent of popularity [${BENCH_DEFAULTS.skew}]`),
-    seed: text('WORKLOAD', 'N', `seed of the workload [${BENCH_DEFAULTS.seed}]`),
-    seeds: text('WORKLOAD', 'N-M', 'several seeds, averaged: 1-5'),
+    seed: text('WORKLOAD', 'N', `seed of the workload [${BENCH_DEFAULTS.seed}; with --live --seeds ${LIVE_SEEDS}]`),
+    seeds: text('WORKLOAD', 'N-M', `several seeds, averaged: 1-5 [with --live ${LIVE_SEEDS}]`),
     trace: text('WORKLOAD', 'FILE', 'a real workload: per-minute CSV of Azure Functions 2019'),
     window: text('WORKLOAD', 'START:MINUTES', 'part of the trace, in minutes from its first column'),
     requests: text('WORKLOAD', 'FILE', 'exactly these requests: CSV at_ms,model'),
@@ -101,7 +109,7 @@ export default class Bench extends BaseCommand {
     }),
     speed: text('REAL DAEMON', 'N', 'how many times faster time passes with --emulate [20]'),
     live: Flags.boolean({
-      description: 'the real daemon on real devices with real models',
+      description: `the real daemon on real devices with real models: seeds ${LIVE_SEEDS}, one after the other, unless --seed or --seeds says otherwise`,
       exclusive: ['replay'],
       helpGroup: 'REAL DAEMON',
     }),
@@ -142,13 +150,21 @@ export default class Bench extends BaseCommand {
     }
     // Whoever ends a long bench, its daemons and their homes go too, and what is done is printed.
     for (const signal of ['SIGTERM', 'SIGHUP']) process.once(signal, this.interrupt);
-    const options = { signal: this.signal, onStep: (message: string) => this.progress.show(message) };
+    const options: RealOptions = {
+      signal: this.signal,
+      onStep: (message) => this.progress.show(message),
+      onPlan: (message) => this.note(message),
+      // A terminal has the line of the progress; a log gets one for each case.
+      onFinished: (message) => {
+        if (!process.stderr.isTTY) this.note(message);
+      },
+    };
     if (flags.emulate === true) {
       const speed = parseNumber('--speed', flags.speed ?? '20', { above: 0, atMost: 1000 });
       const settings = readSettings({ 'working-set': '25', ...flags });
       return emulate(settings, speed, options);
     }
-    const seeds = flags.seed === undefined ? { seeds: '1-5' } : {};
+    const seeds = flags.seed === undefined ? { seeds: LIVE_SEEDS } : {};
     const settings = readSettings({ policy: 'lb,lalbo3,locality', ...seeds, ...flags, devices: undefined });
     const functions = flags.functions === undefined ? [] : flags.functions.split(',').map((path) => path.trim());
     return live({ settings, flags, functions }, options);

@@ -164,6 +164,21 @@ describe('gpufaas bench', () => {
     },
   );
 
+  it('writes a line for each case of a real daemon where there is no terminal', async () => {
+    const small = ['--policy', 'lalb,lb', '--working-set', '2', '--devices', '1', '--rpm', '20', '--minutes', '1'];
+    const { code, stderr } = await gpufaas(['bench', '--emulate', '--speed', '60', ...small]);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/^lalb, working set 2 \(1 of 2\): mean .*\nlb, working set 2 \(2 of 2\): mean .*\n$/);
+  }, 120_000);
+
+  it('says before a live bench how long it takes, and in the help that it is several seeds', async () => {
+    const { stdout } = await gpufaas(['bench', '--help']);
+    expect(stdout.replaceAll(/\s+/g, ' ')).toContain('with real models: seeds 1-5, one after the other');
+    const nothing = ['--functions', join(folder, 'nosuch.onnx')];
+    const { stderr } = await gpufaas(['bench', '--live', '--policy', 'lb', '--minutes', '1', ...nothing]);
+    expect(stderr).toContain('1 policy × 5 seeds × 1m 0s: at least 5m 0s');
+  }, 60_000);
+
   it('needs a daemon for a replay', async () => {
     expect(await gpufaas(['bench', '--replay'])).toMatchObject({ code: 4, stdout: '' });
   });

@@ -22,7 +22,17 @@ describe('A live bench', () => {
   it('runs each seed under each policy and compares them in pairs', async () => {
     const flags = { policy: 'lb,lalb', seeds: '1-2', devices: '1', rpm: '600' };
     const settings = readSettings({ ...flags, devices: undefined });
-    const { report } = await live({ settings, flags, functions, runMs: 1500 }, { onStep: () => undefined });
+    const said: string[] = [];
+    const say = (message: string): unknown => said.push(message);
+    const options = { onStep: () => undefined, onPlan: say, onFinished: say };
+    const { report } = await live({ settings, flags, functions, runMs: 1500 }, options);
+    expect(said).toEqual([
+      '2 policies × 2 seeds × 1.5 s: at least 6 s, more where a policy falls behind. One seed takes less: --seed 1.',
+      expect.stringMatching(/^Seed 1, lb \(1 of 4\): mean \d/),
+      expect.stringMatching(/^Seed 1, lalb \(2 of 4\): mean \d/),
+      expect.stringMatching(/^Seed 2, lalb \(3 of 4\): mean \d/),
+      expect.stringMatching(/^Seed 2, lb \(4 of 4\): mean \d/),
+    ]);
     expect(report.context.mode).toBe('live');
     // One device that holds 60% of three models of a size: they do not fit together.
     expect(report.context.devices).toHaveLength(1);

@@ -106,6 +106,14 @@ describe('The report', () => {
     expect(text).toContain('Highest load carried');
   });
 
+  it('has no table of what there was nothing to compare for', async () => {
+    const { report, details } = await runBench(readSettings({ ...small, policy: 'lb' }));
+    const bare = { ...report, simulated: [], paired: [], advice: [] };
+    expect(renderReport(bare)).toBe(renderReport(report));
+    const [html] = saveBench(join(folder, 'bare'), { report: bare, details, timelines: [] });
+    expect(readFileSync(html!, 'utf8')).not.toMatch(/Daemon and simulator|paired by seed|What to buy/);
+  });
+
   it('is saved as a page that needs nothing from anywhere, JSON and CSV', async () => {
     const findings = await runBench(readSettings({ ...small, sweep: 'rpm=100..200:100' }), { pictureMs: 60_000 });
     const [html, json, csv] = saveBench(join(folder, 'out'), findings).map((path) => readFileSync(path, 'utf8'));
