@@ -77,6 +77,8 @@ export interface ErrorDetails {
   readonly suggestions?: readonly string[];
   /** For capacity errors: when to try again, in milliseconds. */
   readonly retryAfterMs?: number;
+  /** Of a deployment that failed: the last lines that the handler printed, oldest first. */
+  readonly printed?: readonly string[];
 }
 
 /** The error every layer throws at its edge. The message is one line and safe to show to a caller. */
@@ -85,12 +87,14 @@ export class GpufaasError extends Error {
   readonly code: ErrorCode;
   readonly suggestions: readonly string[];
   readonly retryAfterMs: number | undefined;
+  readonly printed: readonly string[];
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.suggestions = details.suggestions ?? [];
     this.retryAfterMs = details.retryAfterMs;
+    this.printed = details.printed ?? [];
   }
 
   get kind(): ErrorKind {

@@ -209,6 +209,8 @@ export const problemSchema = z.object({
   code: z.string(),
   suggestions: z.array(z.string()),
   retryAfterMs: z.number().optional(),
+  /** Of a deployment that failed: the last lines that the handler printed, oldest first. Absent where there are none. */
+  printed: z.array(z.string()).optional(),
 });
 export type Problem = z.infer<typeof problemSchema>;
 

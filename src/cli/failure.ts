@@ -12,6 +12,8 @@ export interface Failure {
   readonly code: ErrorCode;
   readonly message: string;
   readonly suggestions: readonly string[];
+  /** The last lines that the handler of a failed deployment printed. */
+  readonly printed: readonly string[];
   readonly exitCode: number;
   /** For GPUFAAS_DEBUG only. */
   readonly thrown: unknown;
@@ -24,18 +26,32 @@ export function describeFailure(thrown: unknown, command = ''): Failure | null {
   const suggestions = error.suggestions.length > 0 ? error.suggestions : [defaultSuggestion(error)];
   // oclif's parser adds to the message of what a flag's own check throws.
   const message = error.message.replace(/^Parsing --\S+ \n\t/, '').replace(/\nSee more help with --help$/, '');
-  return { code: error.code, message: oneLine(message), suggestions, exitCode: error.exitCode, thrown };
+  return {
+    code: error.code,
+    message: oneLine(message),
+    suggestions,
+    printed: error.printed,
+    exitCode: error.exitCode,
+    thrown,
+  };
 }
 
-/** Prints it: JSON on stdout for programs, two lines on stderr for people; stack traces only when asked for. */
+/**
+ * Prints it: JSON on stdout for programs, two lines on stderr for people, with what a handler printed between them; stack
+ * traces only when asked for.
+ */
 export function printFailure(failure: Failure, asJson: boolean): void {
-  const { code, message, suggestions } = failure;
+  const { code, message, suggestions, printed } = failure;
   if (asJson) {
-    process.stdout.write(`${JSON.stringify({ error: { code, message, suggestions } }, null, 2)}\n`);
+    const error = { code, message, suggestions, ...(printed.length > 0 && { printed }) };
+    process.stdout.write(`${JSON.stringify({ error }, null, 2)}\n`);
   } else {
     const label = styleText('red', 'Error:', { stream: process.stderr });
     const arrow = styleText('dim', '→', { stream: process.stderr });
-    process.stderr.write(`${label} ${message}\n${arrow} ${asTyped(suggestions.map(oneLine).join(' '))}\n`);
+    const lines = printed.map((line) => `  ${oneLine(line.replaceAll('\t', '  '))}\n`).join('');
+    const quoted =
+      lines === '' ? '' : `The handler printed last:\n${styleText('dim', lines, { stream: process.stderr })}`;
+    process.stderr.write(`${label} ${message}\n${quoted}${arrow} ${asTyped(suggestions.map(oneLine).join(' '))}\n`);
   }
   if (isDebug() && failure.thrown instanceof Error) process.stderr.write(`${stackWithCauses(failure.thrown)}\n`);
 }

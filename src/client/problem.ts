@@ -29,12 +29,12 @@ export function errorFromProblem(problem: unknown, status: number): GpufaasError
   const fields = typeof problem === 'object' && problem !== null ? (problem as Record<string, unknown>) : {};
   const code = isErrorCode(fields['code']) ? fields['code'] : (CODE_OF_STATUS[status] ?? 'INTERNAL');
   const detail = firstString(fields['detail'], fields['title'], fields['error'], fields['message']);
-  const given = Array.isArray(fields['suggestions']) ? fields['suggestions'] : [];
   // What the daemon says of a missing token is for those who write their headers themselves.
-  const suggestions = code === 'UNAUTHORIZED' ? [] : given.filter((line) => typeof line === 'string');
+  const suggestions = code === 'UNAUTHORIZED' ? [] : strings(fields['suggestions']);
   const retryAfterMs = fields['retryAfterMs'];
   return new GpufaasError(code, detail ?? `The daemon answered with status ${status}.`, {
     suggestions,
+    printed: strings(fields['printed']),
     ...(typeof retryAfterMs === 'number' && { retryAfterMs }),
   });
 }
@@ -48,6 +48,10 @@ export function errorFromBody(body: Uint8Array, status: number): GpufaasError {
     // Not ours, or cut off: the status has to do.
   }
   return errorFromProblem(parsed, status);
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((line) => typeof line === 'string') : [];
 }
 
 function firstString(...values: readonly unknown[]): string | undefined {

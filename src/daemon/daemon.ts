@@ -216,12 +216,15 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
     calls,
     intake: library,
     clock,
-    createProcess: (functionVersion) =>
+    createProcess: (functionVersion, onLine) =>
       createFunctionProcess(
         functionVersion,
         { secrets: secrets.values(functionVersion.manifest.secrets) },
         {
-          onLog: (line) => logs.write(line),
+          onLog: (line) => {
+            logs.write(line);
+            onLine?.(line);
+          },
           onNotice: (message, details) => log.warn({ function: functionVersion.name, ...details }, message),
         },
       ),

@@ -11,7 +11,7 @@ import { GpufaasError } from '../errors.ts';
 import { parseManifest } from '../functions/manifest.ts';
 import { removeUnfinishedPackages, unpackPackage } from '../functions/package.ts';
 import { fileInside } from '../functions/paths.ts';
-import type { FunctionProcess, FunctionVersion, Manifest } from '../functions/types.ts';
+import type { FunctionProcess, FunctionVersion, LogLine, Manifest } from '../functions/types.ts';
 import type { DeployStep, DeployUpload } from '../gateway/platform.ts';
 import type { Home } from '../home.ts';
 import type { Model } from '../models/types.ts';
@@ -19,6 +19,7 @@ import type { FunctionStore } from '../store/functions.ts';
 import { formatSize } from '../units.ts';
 import type { Calls } from './calls.ts';
 import { deployError } from './deploy-error.ts';
+import { LastLines } from './last-lines.ts';
 import { servableModels, type ModelIntake } from './model-library.ts';
 import { smokeTest } from './smoke-test.ts';
 import { canBatch, createServing, type Catalog, type Serving } from './catalog.ts';
@@ -30,8 +31,8 @@ export interface DeploymentsOptions {
   readonly calls: Calls;
   readonly intake: ModelIntake;
   readonly clock: Clock;
-  /** Makes the process of a version's handler; not started yet. */
-  readonly createProcess: (version: FunctionVersion) => FunctionProcess;
+  /** Makes the process of a version's handler; not started yet. `onLine` hears what it prints, as the log does. */
+  readonly createProcess: (version: FunctionVersion, onLine?: (line: LogLine) => void) => FunctionProcess;
   /** Installs what the version's package.json asks for, if it has one. */
   readonly installDependencies: (folder: string, signal: AbortSignal) => Promise<boolean>;
   /** The memory of the largest device, in bytes. */
@@ -197,13 +198,14 @@ export class Deployments {
       createdAtMs: clock.wall(),
     };
     let candidate: Serving | null = null;
+    const lines = new LastLines();
     let dismiss = (): void => undefined;
     try {
       await mkdir(join(folder, '..'), { recursive: true, mode: 0o700 });
       await rm(folder, { recursive: true, force: true });
       await rename(upload, folder);
       if (manifest.handler !== null) report({ type: 'step', step: 'handler', message: `Starting ${manifest.handler}` });
-      candidate = await this.#start(version);
+      candidate = await this.#start(version, (line) => lines.add(line));
       // Until it serves, the scheduler would not know its models, and forget them after the smoke test.
       dismiss = catalog.introduce(candidate);
       await this.#warm(candidate);
@@ -225,7 +227,8 @@ export class Deployments {
         await candidate?.process?.stop();
         await rm(folder, { recursive: true, force: true });
       }
-      throw deployError(error, manifest.name, catalog.get(manifest.name) !== undefined);
+      const printed = error instanceof GpufaasError ? lines.besides(error.message) : [];
+      throw deployError(error, { name: manifest.name, serves: catalog.get(manifest.name) !== undefined, printed });
     } finally {
       dismiss();
     }
@@ -238,9 +241,9 @@ export class Deployments {
   }
 
   /** A version ready to serve: its handler's process is up. */
-  async #start(version: FunctionVersion): Promise<Serving> {
+  async #start(version: FunctionVersion, onLine?: (line: LogLine) => void): Promise<Serving> {
     const models = servableModels(this.#options.store);
-    const process = version.manifest.handler === null ? null : this.#options.createProcess(version);
+    const process = version.manifest.handler === null ? null : this.#options.createProcess(version, onLine);
     const serving = createServing(version, models, process);
     try {
       await process?.start();

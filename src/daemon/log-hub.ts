@@ -25,6 +25,11 @@ export class LogHub {
     for (const follower of this.#followers) follower(message);
   }
 
+  /** True if there is a line of the function. */
+  has(name: string): boolean {
+    return this.#history.logs(name, 1).length > 0;
+  }
+
   /** The lines of a function, oldest first; with `follow` it goes on until the signal fires. */
   async *read(name: string, query: LogQuery, signal: AbortSignal): AsyncGenerator<LogLineMessage> {
     const backlog: LogLineMessage[] = [];

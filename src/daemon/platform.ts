@@ -227,7 +227,8 @@ export function createPlatform(parts: PlatformParts): Platform {
     rollback: (name, version) => deployments.rollback(name, version),
     remove: (name) => deployments.remove(name),
     logs: (name, query, signal) => {
-      catalog.need(name);
+      // A function whose first deployment failed has no version, only the lines that say why.
+      if (!parts.logs.has(name)) catalog.need(name);
       return parts.logs.read(name, query, signal);
     },
     load: async (name, target, signal) => {

@@ -23,6 +23,7 @@ export function problemOf(error: GpufaasError): Problem {
     code: error.code,
     suggestions: [...error.suggestions],
     ...(error.retryAfterMs === undefined ? {} : { retryAfterMs: error.retryAfterMs }),
+    ...(error.printed.length === 0 ? {} : { printed: [...error.printed] }),
   };
 }
 

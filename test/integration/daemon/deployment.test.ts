@@ -7,6 +7,8 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { deployModel } from '../../../bench/deploy.ts';
 import { startDaemon, type Daemon } from '../../../src/daemon/daemon.ts';
 import { GpufaasClient } from '../../../src/client/client.ts';
+import type { GpufaasError } from '../../../src/errors.ts';
+import { createSecretStore } from '../../../src/functions/secrets.ts';
 import { resolveHome } from '../../../src/home.ts';
 import { tinyModel } from '../../helpers/models.ts';
 
@@ -96,7 +98,11 @@ it(
     await expect(deploy('thrower', broken)).rejects.toMatchObject({
       code: 'DEPLOY_FAILED',
       message: 'The smoke test failed: The handler threw: no digit in ./handler.js',
-      suggestions: ['It was thrown at handler.js:2.'],
+      suggestions: [
+        'It was thrown at handler.js:2.',
+        '`gpufaas logs thrower` shows the stack and what the handler printed.',
+      ],
+      printed: ['Error: no digit in handler.js', expect.stringContaining('handler.js:2')],
     });
     await deploy('thrower', files("return 'fine';"));
     await expect(deploy('thrower', broken)).rejects.toMatchObject({
@@ -108,3 +114,55 @@ it(
     });
   },
 );
+
+/** What a first deployment with this handler fails with. */
+function failing(name: string, body: string, manifest = ''): Promise<unknown> {
+  return deploy(name, {
+    'function.yaml': `name: ${name}\nhandler: handler.js\nsample: sample.txt\n${manifest}`,
+    'handler.js': `export default async () => {\n${body}\n};\n`,
+    'sample.txt': 'x',
+  }).then(
+    () => 'deployed',
+    (error: unknown) => error,
+  );
+}
+
+it('A first deployment whose handler dies gives the last lines it printed, and its log', async () => {
+  createSecretStore(home.secrets).set('KEY', 'swordfish-99');
+  const body = [
+    'for (let line = 0; line < 30; line++) console.log(`line ${line}`);',
+    'console.log(`key ${process.env.KEY} ${"x".repeat(1000)}`);',
+    "setTimeout(() => { throw new Error('too late'); }, 10);",
+    'await new Promise(() => undefined);',
+  ].join('\n');
+  const error = await failing('dier', body, 'secrets: [KEY]\n');
+  expect(error).toMatchObject({
+    code: 'DEPLOY_FAILED',
+    message: 'The smoke test failed: The process of the handler is gone: it ended with exit code 1.',
+    suggestions: ['What it printed last may tell why; `gpufaas logs dier` shows more.'],
+  });
+  const { printed } = error as GpufaasError;
+  expect(printed).toHaveLength(20);
+  expect(printed).toContain('Error: too late');
+  expect(printed.find((line) => line.startsWith('key'))).toMatch(/^key \*\*\* x{400,500}…$/);
+  const logged: string[] = [];
+  for await (const { text } of client.logs('dier')) logged.push(text);
+  expect(logged).toEqual(expect.arrayContaining(['line 0', 'Error: too late']));
+  expect(logged.join('\n')).not.toContain('swordfish');
+});
+
+it('A first deployment that dies in silence or takes too long gets advice that needs no record of it', async () => {
+  expect(await failing('leaver', 'process.exit(3);')).toMatchObject({
+    code: 'DEPLOY_FAILED',
+    message: expect.stringContaining('exit code 3'),
+    suggestions: ['It printed nothing: look for `process.exit`, and for what is thrown outside the call.'],
+    printed: [],
+  });
+  const waiting = "console.log('waiting');\nawait new Promise(() => undefined);";
+  expect(await failing('waiter', waiting, 'timeout: 500ms\n')).toMatchObject({
+    code: 'DEPLOY_FAILED',
+    suggestions: ['Mend what it waits for; if it needs that long, raise `timeout` in function.yaml.'],
+    printed: ['waiting'],
+  });
+  await expect(client.logs('never-deployed').next()).rejects.toMatchObject({ code: 'FUNCTION_NOT_FOUND' });
+});

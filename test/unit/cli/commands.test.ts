@@ -207,6 +207,29 @@ describe('deploy', () => {
       error: { code: 'BAD_MANIFEST', message: 'No name.', suggestions: ['Add one.'] },
     });
   });
+
+  it('shows what the handler printed before it failed, to people and to programs', async () => {
+    const printed = ['Error: too late', '\tat handler.ts:3'];
+    const failed = {
+      title: '',
+      status: 422,
+      code: 'DEPLOY_FAILED',
+      detail: 'It died.',
+      suggestions: ['Mend it.'],
+      printed,
+    };
+    daemon.answers.set('POST /api/v1/functions', (response) =>
+      response.end(JSON.stringify({ type: 'error', error: { type: 'about:blank', ...failed } })),
+    );
+    const { stderr } = await run(['deploy', 'echo']);
+    expect(stderr).toBe(
+      'Error: It died.\nThe handler printed last:\n  Error: too late\n    at handler.ts:3\n→ Mend it.\n',
+    );
+    const { stdout } = await run(['deploy', 'echo', '--json']);
+    expect(JSON.parse(stdout)).toEqual({
+      error: { code: 'DEPLOY_FAILED', message: 'It died.', suggestions: ['Mend it.'], printed },
+    });
+  });
 });
 
 describe('every other command', () => {
