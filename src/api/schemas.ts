@@ -278,7 +278,15 @@ export const functionDetailSchema = functionSummarySchema.extend({
         .optional(),
     }),
   ),
-  versions: z.array(z.object({ version: z.number(), createdAt: z.string(), serving: z.boolean() })),
+  versions: z.array(
+    z.object({
+      version: z.number(),
+      createdAt: z.string(),
+      serving: z.boolean(),
+      /** What `deploy --note` gave; absent where it gave nothing. */
+      note: z.string().optional(),
+    }),
+  ),
   lastErrors: z.array(z.object({ at: z.string(), code: z.string(), message: z.string(), callId: z.string() })),
 });
 export type FunctionDetail = z.infer<typeof functionDetailSchema>;

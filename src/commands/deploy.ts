@@ -43,7 +43,7 @@ export default class Deploy extends BaseCommand {
     const packed = await preparePackage(args.path, flags.name);
     const client = await this.client({ start: flags.start });
     this.endless = flags.watch;
-    if (flags.watch) return await this.#watch(client, packed, () => preparePackage(args.path, flags.name));
+    if (flags.watch) return await this.#watch(client, packed, flags.note, () => preparePackage(args.path, flags.name));
     const result = await this.#upload(client, packed, flags.note);
     this.print(renderDeployment(result));
     if (this.jsonEnabled()) return result;
@@ -54,13 +54,13 @@ export default class Deploy extends BaseCommand {
   }
 
   /** Deploys now and after every change, until Ctrl-C; a deployment that fails leaves the last version serving. */
-  async #watch(client: GpufaasClient, first: Package, prepare: () => Promise<Package>): Promise<never> {
+  async #watch(client: GpufaasClient, first: Package, note: string, prepare: () => Promise<Package>): Promise<never> {
     let packed = first;
     for await (const _change of watchPackage(first, this.signal)) {
       const startedAtMs = performance.now();
       try {
         packed = await prepare();
-        const result = await this.#upload(client, packed, '');
+        const result = await this.#upload(client, packed, note);
         const took = formatDuration(performance.now() - startedAtMs);
         this.print(`${result.name} version ${result.version} serves (${took})`);
         if (this.jsonEnabled()) process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -45,6 +45,9 @@ export interface DeploymentsOptions {
   readonly onNotice: (message: string, error: unknown) => void;
 }
 
+/** A package that was unpacked, and what was said of it. */
+type Unpacked = Pick<DeployUpload, 'note'> & { readonly folder: string };
+
 /** Versions of a function that are kept for a rollback, the serving one included. */
 const VERSIONS_KEPT = 5;
 /** How long the calls of a replaced version may still take before its process is ended. */
@@ -71,7 +74,9 @@ export class Deployments {
       report({ type: 'step', step: 'upload', message: 'Receiving the package' });
       await unpackPackage(upload.archive, folder, undefined, signal);
       const manifest = await readManifest(folder);
-      return await this.#inTurn(manifest.name, () => this.#install(manifest, folder, report, signal));
+      return await this.#inTurn(manifest.name, () =>
+        this.#install(manifest, { folder, note: upload.note }, report, signal),
+      );
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
@@ -155,7 +160,7 @@ export class Deployments {
 
   async #install(
     manifest: Manifest,
-    upload: string,
+    upload: Unpacked,
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<DeployResult> {
@@ -163,7 +168,7 @@ export class Deployments {
     const models: Record<string, Model> = {};
     try {
       for (const [name, declared] of Object.entries(manifest.models)) {
-        const place = { folder: upload, name, maxBatch: manifest.batching?.maxSize ?? 1 };
+        const place = { folder: upload.folder, name, maxBatch: manifest.batching?.maxSize ?? 1 };
         models[name] = await intake.obtain(declared, place, report, signal);
       }
       return await this.#installWith(models, manifest, upload, report, signal);
@@ -175,7 +180,7 @@ export class Deployments {
   async #installWith(
     models: Readonly<Record<string, Model>>,
     manifest: Manifest,
-    upload: string,
+    upload: Unpacked,
     report: (step: DeployStep) => void,
     signal: AbortSignal,
   ): Promise<DeployResult> {
@@ -183,9 +188,9 @@ export class Deployments {
     this.#checkFit(models);
     if (manifest.batching !== null) warnAboutBatching(models, report);
     if (manifest.handler === null) warnAboutHandler(manifest, report);
-    if (existsSync(join(upload, 'package.json'))) {
+    if (existsSync(join(upload.folder, 'package.json'))) {
       report({ type: 'step', step: 'install', message: 'Installing the dependencies of the function' });
-      await installDependencies(upload, signal);
+      await installDependencies(upload.folder, signal);
     }
     const number = store.nextVersion(manifest.name);
     const folder = this.folderOf(manifest.name, number);
@@ -196,6 +201,7 @@ export class Deployments {
       folder,
       models: Object.fromEntries(Object.entries(models).map(([name, model]) => [name, model.key])),
       createdAtMs: clock.wall(),
+      ...(upload.note !== '' && { note: upload.note }),
     };
     let candidate: Serving | null = null;
     const lines = new LastLines();
@@ -203,7 +209,7 @@ export class Deployments {
     try {
       await mkdir(join(folder, '..'), { recursive: true, mode: 0o700 });
       await rm(folder, { recursive: true, force: true });
-      await rename(upload, folder);
+      await rename(upload.folder, folder);
       if (manifest.handler !== null) report({ type: 'step', step: 'handler', message: `Starting ${manifest.handler}` });
       candidate = await this.#start(version, (line) => lines.add(line));
       // Until it serves, the scheduler would not know its models, and forget them after the smoke test.

@@ -158,6 +158,7 @@ export function createPlatform(parts: PlatformParts): Platform {
         version: row.version,
         createdAt: new Date(row.createdAtMs).toISOString(),
         serving: row.version === version.version,
+        ...(row.note !== undefined && { note: row.note }),
       })),
       lastErrors: errors.slice(0, ERRORS_SHOWN).map((record) => ({
         at: record.arrivedAt,

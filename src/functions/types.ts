@@ -37,6 +37,8 @@ export interface FunctionVersion {
   /** Model name in the manifest → key of the model (its sha256, with a mark of the session options where there are any). */
   readonly models: Readonly<Record<string, string>>;
   readonly createdAtMs: number;
+  /** What whoever deployed it wanted remembered; absent where nothing was. */
+  readonly note?: string;
 }
 
 /** What a handler is given. The body is raw; the SDK offers it as text and JSON. */

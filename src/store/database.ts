@@ -68,6 +68,7 @@ const MIGRATIONS: readonly string[] = [
    CREATE INDEX async_calls_unended ON async_calls (queued_at, sequence) WHERE ended_at IS NULL;
    CREATE INDEX async_calls_by_end ON async_calls (ended_at) WHERE ended_at IS NOT NULL;
    CREATE INDEX async_calls_by_function ON async_calls (function, sequence);`,
+  `ALTER TABLE versions ADD COLUMN note TEXT NOT NULL DEFAULT '';`,
 ];
 
 /**

@@ -43,11 +43,11 @@ export interface FunctionStore {
 export function createFunctionStore(database: DatabaseSync, reserve?: DiskReserve): FunctionStore {
   const allFunctions = database.prepare('SELECT name, serving_version, pinned FROM functions ORDER BY name');
   const versionsOf = database.prepare(
-    'SELECT name, version, manifest, models, created_at FROM versions WHERE name = ? ORDER BY version',
+    'SELECT name, version, manifest, models, created_at, note FROM versions WHERE name = ? ORDER BY version',
   );
   const next = database.prepare('SELECT next_version FROM functions WHERE name = ?');
   const insertVersion = database.prepare(
-    'INSERT INTO versions (name, version, manifest, models, created_at) VALUES (?, ?, ?, ?, ?)',
+    'INSERT INTO versions (name, version, manifest, models, created_at, note) VALUES (?, ?, ?, ?, ?, ?)',
   );
   const upsertFunction = database.prepare(
     `INSERT INTO functions (name, serving_version, next_version) VALUES (?1, ?2, ?2 + 1)
@@ -92,6 +92,7 @@ export function createFunctionStore(database: DatabaseSync, reserve?: DiskReserv
         manifest: JSON.parse(String(row['manifest'])) as Manifest,
         models: JSON.parse(String(row['models'])) as Record<string, string>,
         createdAtMs: Number(row['created_at']),
+        ...(row['note'] !== '' && { note: String(row['note']) }),
       })),
     nextVersion: (name) => Number(next.get(name)?.['next_version'] ?? 1),
     publish: (version) =>
@@ -102,6 +103,7 @@ export function createFunctionStore(database: DatabaseSync, reserve?: DiskReserv
           JSON.stringify(version.manifest),
           JSON.stringify(version.models),
           version.createdAtMs,
+          version.note ?? '',
         );
         upsertFunction.run(version.name, version.version);
       }),

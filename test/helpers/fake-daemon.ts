@@ -197,7 +197,7 @@ const DETAIL: FunctionDetail = {
       runMsByRows: [9, 12],
     },
   ],
-  versions: [{ version: 2, createdAt: '2026-01-01T00:00:00.000Z', serving: true }],
+  versions: [{ version: 2, createdAt: '2026-01-01T00:00:00.000Z', serving: true, note: 'new weights' }],
   lastErrors: [{ at: '2026-01-01T00:00:00.000Z', code: 'TIMEOUT', message: 'too late', callId: 'c1' }],
 };
 

@@ -27,6 +27,9 @@ export function renderFunction(detail: FunctionDetail): string {
         { title: 'VERSION', value: (row) => String(row.version), align: 'right' },
         { title: 'DEPLOYED', value: (row) => row.createdAt },
         { title: '', value: (row) => (row.serving ? 'serving' : '') },
+        ...(detail.versions.some(({ note }) => note !== undefined)
+          ? [{ title: 'NOTE', value: ({ note = '' }: FunctionDetail['versions'][number]) => note }]
+          : []),
       ]),
     ),
   ];

@@ -9,6 +9,7 @@ import { startDaemon, type Daemon } from '../../../src/daemon/daemon.ts';
 import { GpufaasClient } from '../../../src/client/client.ts';
 import type { GpufaasError } from '../../../src/errors.ts';
 import { createSecretStore } from '../../../src/functions/secrets.ts';
+import { packageStream, preparePackage } from '../../../src/client/pack.ts';
 import { resolveHome } from '../../../src/home.ts';
 import { tinyModel } from '../../helpers/models.ts';
 
@@ -165,4 +166,19 @@ it('A first deployment that dies in silence or takes too long gets advice that n
     printed: ['waiting'],
   });
   await expect(client.logs('never-deployed').next()).rejects.toMatchObject({ code: 'FUNCTION_NOT_FOUND' });
+});
+
+it('The note of a deployment stands beside its version', async () => {
+  const folder = join(root, 'noted');
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'function.yaml'), 'name: noted\nhandler: handler.js\n');
+  writeFileSync(join(folder, 'handler.js'), "export default () => 'x';\n");
+  for (const note of ['', 'from Ada']) {
+    for await (const _ of client.deploy(await packageStream(await preparePackage(folder)), note));
+  }
+  const { versions } = await client.function('noted');
+  expect(versions).toEqual([
+    { version: 1, createdAt: expect.any(String), serving: false },
+    { version: 2, createdAt: expect.any(String), serving: true, note: 'from Ada' },
+  ]);
 });

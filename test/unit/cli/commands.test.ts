@@ -238,7 +238,7 @@ describe('every other command', () => {
     [['ps'], { devices: [{ id: 'cpu:0', resident: [{ model: 'model', pinned: true }] }] }],
     [['devices'], [{ id: 'cpu:0', kind: 'cpu' }]],
     [['status'], { status: 'ready', policy: 'lalbo3', url: expect.stringMatching(/^http/), uptimeMs: 1000 }],
-    [['describe', 'echo'], { name: 'echo', versions: [{ version: 2 }] }],
+    [['describe', 'echo'], { name: 'echo', versions: [{ version: 2, note: 'new weights' }] }],
     [['rm', 'echo'], { name: 'echo', removed: true }],
     [['load', 'echo'], { devices: [{ id: 'cpu:0' }] }],
     [['unload', 'echo'], { devices: [{ id: 'cpu:0' }] }],
@@ -258,6 +258,11 @@ describe('every other command', () => {
     expect(JSON.parse(json.stdout)).toMatchObject(expected);
     expect(words.code).toBe(0);
     expect(`${words.stdout}${words.stderr}`).not.toMatch(/undefined|NaN|\[object/);
+  });
+
+  it('shows the note of a version beside it', async () => {
+    const { stdout } = await run(['describe', 'echo']);
+    expect(stdout).toMatch(/VERSION +DEPLOYED +NOTE\n +2 +2026\S+ +serving +new weights\n/);
   });
 
   it('names the function in what a failed call suggests', async () => {

@@ -47,6 +47,16 @@ function record(id: string, name = 'f'): InvocationRecord {
 }
 
 describe('the function store', () => {
+  it('keeps the note of a version, and gives none to those from before there were notes', () => {
+    const database = openDatabase(path);
+    database.exec('ALTER TABLE versions DROP COLUMN note; PRAGMA user_version = 2');
+    database.exec(`INSERT INTO versions VALUES ('f', 1, '{"name":"f"}', '{"classifier":"abc"}', 5)`);
+    database.close();
+    const store = createFunctionStore(openDatabase(path));
+    store.publish({ ...version('f', 2), note: 'new weights' });
+    expect(store.versions('f')).toEqual([version('f', 1), { ...version('f', 2), note: 'new weights' }]);
+  });
+
   it('keeps what was published when it is opened again', () => {
     const first = openDatabase(path);
     createFunctionStore(first).publish(version('f', 1));
