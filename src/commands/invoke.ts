@@ -110,11 +110,18 @@ export default class Invoke extends BaseCommand {
     this.note(renderTiming(callHeaders));
     if (answer.status >= 400) {
       throw new GpufaasError('HANDLER_ERROR', `${name} answered with status ${answer.status}.`, {
-        suggestions: [`\`gpufaas logs ${name}\` shows what it logged, \`gpufaas explain\` what happened.`],
+        suggestions: [afterAnswer(name, answer.status)],
       });
     }
     return undefined;
   }
+}
+
+/** What to do about an error status that the function itself gave: 4xx is about the input, the rest about the handler. */
+function afterAnswer(name: string, status: number): string {
+  return status < 500
+    ? `The function refused the input: compare it with its sample; \`gpufaas describe ${name}\` shows what there is to know.`
+    : `\`gpufaas logs ${name}\` shows what it logged, \`gpufaas explain\` what happened.`;
 }
 
 function outOfTime(fn: string, timeoutMs: number): GpufaasError {

@@ -180,7 +180,7 @@ const DETAIL: FunctionDetail = {
   url: 'http://127.0.0.1/function/echo',
   handler: 'handler.ts',
   createdAt: '2026-01-01T00:00:00.000Z',
-  manifest: { name: 'echo' },
+  manifest: { name: 'echo', sample: 'samples/hello.txt' },
   modelDetails: [
     {
       name: 'model',

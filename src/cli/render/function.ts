@@ -10,6 +10,7 @@ type Tensors = ModelDetail['inputs'];
 
 /** Facts, models, versions, last errors. */
 export function renderFunction(detail: FunctionDetail): string {
+  const { sample } = detail.manifest;
   const parts = [
     renderPairs([
       ['name', detail.name],
@@ -18,6 +19,7 @@ export function renderFunction(detail: FunctionDetail): string {
       ['version', `${detail.version}, since ${detail.createdAt}`],
       ['address', detail.url],
       ['handler', detail.handler ?? 'none: tensors in, tensors out'],
+      ['sample', typeof sample === 'string' ? sample : null],
       ['calls', String(detail.invocations)],
     ]),
     ...detail.modelDetails.map(renderModel),

@@ -122,6 +122,16 @@ describe('invoke', () => {
     expect(stderr).toContain('echo answered with status 418');
   });
 
+  it.each([
+    [422, /refused the input.*`gpufaas describe echo`/, /logs|explain/],
+    [500, /`gpufaas logs echo`.*`gpufaas explain`/, /describe/],
+  ])('points to the input or to the handler, by the status %d of the function', async (status, hint, other) => {
+    daemon.answers.set('POST /function/echo', (response) => void response.writeHead(status).end('no'));
+    const { stderr } = await run(['invoke', 'echo', '-d', 'x']);
+    expect(stderr).toMatch(hint);
+    expect(stderr).not.toMatch(other);
+  });
+
   it.each([[[]], [['--json']]])('says why an answer broke off in the middle: %s', async (flags) => {
     daemon.answers.set('POST /function/echo', (response) => {
       response.writeHead(200, { 'x-call-id': 'id-1', 'content-type': 'text/plain' });
@@ -258,6 +268,11 @@ describe('every other command', () => {
     expect(JSON.parse(json.stdout)).toMatchObject(expected);
     expect(words.code).toBe(0);
     expect(`${words.stdout}${words.stderr}`).not.toMatch(/undefined|NaN|\[object/);
+  });
+
+  it('names the sample of a function', async () => {
+    const { stdout } = await run(['describe', 'echo']);
+    expect(stdout).toMatch(/^sample +samples\/hello\.txt$/m);
   });
 
   it('shows the note of a version beside it', async () => {
