@@ -132,7 +132,6 @@ export function createPlatform(parts: PlatformParts): Platform {
     const serving = catalog.need(name);
     const { version } = serving;
     const devices = inventory.devices();
-    const errors = history.invocations({ function: name, limit: 200 }).filter((record) => record.errorCode !== null);
     return {
       ...summary(serving, history.counts()),
       description: version.manifest.description,
@@ -160,7 +159,7 @@ export function createPlatform(parts: PlatformParts): Platform {
         serving: row.version === version.version,
         ...(row.note !== undefined && { note: row.note }),
       })),
-      lastErrors: errors.slice(0, ERRORS_SHOWN).map((record) => ({
+      lastErrors: history.failures(name, ERRORS_SHOWN).map((record) => ({
         at: record.arrivedAt,
         code: record.errorCode!,
         message: record.errorMessage ?? '',

@@ -31,6 +31,8 @@ export interface History {
   invocation(id: string): InvocationRecord | null;
   /** Newest first, without smoke tests: those are read by their ids. */
   invocations(query: InvocationQuery): InvocationRecord[];
+  /** The calls of a function that failed, newest first; one that its caller gave up is none. */
+  failures(name: string, limit: number): InvocationRecord[];
   /** Invocations ever answered, by function; smoke tests are none. */
   counts(): Map<string, number>;
   /** The last `tail` lines of a function, oldest first. */
@@ -39,9 +41,14 @@ export interface History {
   close(): void;
 }
 
+/** The calls among which failures are looked for: each is parsed for it. */
+const LOOKED_AT = 2000;
 /** What somebody called, in SQL and here. */
 const CALLED = "json_extract(record, '$.surface') <> 'smoke'";
 const isCall = ({ surface }: InvocationRecord): boolean => surface !== 'smoke';
+
+const toRecord = (row: Readonly<Record<string, unknown>>): InvocationRecord =>
+  JSON.parse(String(row['record'])) as InvocationRecord;
 
 export function createHistory(database: DatabaseSync, clock: Clock, options: HistoryOptions): History {
   const insertInvocation = database.prepare(
@@ -63,6 +70,12 @@ export function createHistory(database: DatabaseSync, clock: Clock, options: His
   );
   const recentOf = database.prepare(
     `SELECT record FROM invocations WHERE function = ?3 AND arrived_at >= ?1 AND ${CALLED} ORDER BY sequence DESC LIMIT ?2`,
+  );
+  // A call that nothing befell has no code, and null is unequal to nothing.
+  const failuresOf = database.prepare(
+    `SELECT record FROM (
+       SELECT record, arrived_at FROM invocations WHERE function = ?1 ORDER BY sequence DESC LIMIT ${LOOKED_AT}
+     ) WHERE ${CALLED} AND json_extract(record, '$.errorCode') <> 'CANCELLED' ORDER BY arrived_at DESC LIMIT ?2`,
   );
   const lastLogs = database.prepare('SELECT line FROM logs WHERE function = ? ORDER BY sequence DESC LIMIT ?');
 
@@ -131,7 +144,11 @@ export function createHistory(database: DatabaseSync, clock: Clock, options: His
         query.function === undefined
           ? recent.all(since, query.limit)
           : recentOf.all(since, query.limit, query.function);
-      return rows.map((row) => JSON.parse(String(row['record'])) as InvocationRecord);
+      return rows.map(toRecord);
+    },
+    failures(name, limit) {
+      flush();
+      return failuresOf.all(name, limit).map(toRecord);
     },
     counts() {
       const counts = new Map<string, number>();

@@ -146,6 +146,23 @@ describe('the history', () => {
     );
   });
 
+  it('gives the failures of a function by the time they came, without the calls that were given up', () => {
+    const history = createHistory(openDatabase(path), new ManualClock(), { ...options, maxInvocations: 1000 });
+    const at = (second: number) => new Date(1_700_000_000_000 + second * 1000).toISOString();
+    const add = (id: string, second: number, errorCode: string | null, name = 'f', surface = 'infer'): void =>
+      history.record({ ...record(id, name), arrivedAt: at(second), errorCode, surface });
+    add('early', 1, 'HANDLER_ERROR');
+    add('slow', 3, 'TIMEOUT');
+    // It came before the last one and ended after it.
+    add('long', 2, 'TIMEOUT');
+    add('fine', 4, null);
+    add('other', 5, 'TIMEOUT', 'g');
+    add('smoke', 6, 'TIMEOUT', 'f', 'smoke');
+    for (let index = 0; index < 300; index++) add(`gone-${index}`, 10 + index, 'CANCELLED');
+    expect(history.failures('f', 5).map(({ id }) => id)).toEqual(['slow', 'long', 'early']);
+    expect(history.failures('f', 2).map(({ id }) => id)).toEqual(['slow', 'long']);
+  });
+
   it('goes on after a write that failed, and says how much was lost', () => {
     const database = openDatabase(path);
     const lost: number[] = [];
