@@ -1,5 +1,7 @@
-// A call of a function without handler that works as it is printed, for whoever has no tensors at hand yet.
+// A call of a function that works as it is printed: with its sample, or with tensors for whoever has none at hand yet.
 
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { FunctionDetail } from '../api/schemas.ts';
 
 type Inputs = FunctionDetail['modelDetails'][number]['inputs'];
@@ -35,4 +37,24 @@ export function exampleCall(detail: FunctionDetail): string | null {
     return `gpufaas invoke ${target} -d '${body.replaceAll("'", String.raw`'\''`)}'`;
   }
   return others.length === 0 ? `curl ${new URL(detail.url).origin}/v2/models/${detail.name}` : null;
+}
+
+/**
+ * The commands that come next: a call, with the sample where there is one (a path from here), and a look at the function
+ * or whatever else is to follow.
+ */
+export function nextCalls(detail: FunctionDetail, sample: string | null, after: string): string[] {
+  const call = firstCall(detail, sample);
+  return call === null ? [after] : [call, after];
+}
+
+/** Where the sample of a function lies, seen from here: in this folder or in the one of its name; FILE if in neither. */
+export function findSample({ name, manifest: { sample } }: FunctionDetail): string | null {
+  if (typeof sample !== 'string') return null;
+  return [sample, join(name, sample)].find((path) => existsSync(path)) ?? 'FILE';
+}
+
+function firstCall(detail: FunctionDetail, sample: string | null): string | null {
+  if (sample !== null) return `gpufaas invoke ${detail.name} -f ${sample}`;
+  return detail.handler === null ? exampleCall(detail) : `gpufaas invoke ${detail.name} -d TEXT`;
 }

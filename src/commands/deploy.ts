@@ -4,7 +4,7 @@ import * as Flags from '@oclif/core/flags';
 import type { DeployResult } from '../api/schemas.ts';
 import { BaseCommand } from '../cli/base-command.ts';
 import { emulationNotice } from '../cli/emulated.ts';
-import { exampleCall } from '../cli/example-call.ts';
+import { nextCalls } from '../cli/example-call.ts';
 import { describeFailure, printFailure } from '../cli/failure.ts';
 import { renderDeployment } from '../cli/render/deployment.ts';
 import { startFlag } from '../cli/start-flag.ts';
@@ -49,7 +49,9 @@ export default class Deploy extends BaseCommand {
     if (this.jsonEnabled()) return result;
     const notice = emulationNotice(await client.devices());
     if (notice !== null) this.note(notice);
-    this.next(...(await nextCommands(client, result, packed)));
+    const sample = sampleOf(packed);
+    const detail = await client.function(result.name);
+    this.next(...nextCalls(detail, sample && relative('.', sample), `gpufaas describe ${result.name}`));
     return result;
   }
 
@@ -96,15 +98,4 @@ export default class Deploy extends BaseCommand {
       suggestions: ['See `gpufaas status`, then deploy again; the last version still serves.'],
     });
   }
-}
-
-/** How to call what was deployed: with its own sample where it has one, with small zeros where it takes tensors. */
-async function nextCommands(client: GpufaasClient, result: DeployResult, packed: Package): Promise<string[]> {
-  const sample = sampleOf(packed);
-  const describe = `gpufaas describe ${result.name}`;
-  if (sample !== null) return [`gpufaas invoke ${result.name} -f ${relative('.', sample)}`, describe];
-  const detail = await client.function(result.name);
-  if (detail.handler !== null) return [`gpufaas invoke ${result.name} -d TEXT`, describe];
-  const example = exampleCall(detail);
-  return example === null ? [describe] : [example, describe];
 }

@@ -1,6 +1,7 @@
 import * as Args from '@oclif/core/args';
 import * as Flags from '@oclif/core/flags';
 import { BaseCommand } from '../cli/base-command.ts';
+import { findSample, nextCalls } from '../cli/example-call.ts';
 import { renderCache } from '../cli/render/cache.ts';
 import { startFlag } from '../cli/start-flag.ts';
 
@@ -24,7 +25,9 @@ export default class Load extends BaseCommand {
     const ps = await client.load(args.fn, flags.device);
     this.progress.clear();
     this.print(renderCache(ps, Date.now(), args.fn));
-    this.next(`gpufaas invoke ${args.fn}`, 'gpufaas ps');
+    if (this.jsonEnabled()) return ps;
+    const detail = await client.function(args.fn);
+    this.next(...nextCalls(detail, findSample(detail), 'gpufaas ps'));
     return ps;
   }
 }

@@ -323,6 +323,14 @@ describe('every other command', () => {
     expect(await run(['logs', 'echo', '--json'])).toEqual({ code: 0, stdout: '[]\n', stderr: '' });
   });
 
+  it('goes on from `load` with a call that has an input', async () => {
+    const next = async () => (await run(['load', 'echo'])).stderr;
+    expect(await next()).toBe('Next: `gpufaas invoke echo -f FILE` or `gpufaas ps`\n');
+    mkdirSync(join(folder, 'echo', 'samples'), { recursive: true });
+    writeFileSync(join(folder, 'echo', 'samples', 'hello.txt'), 'hello');
+    expect(await next()).toBe('Next: `gpufaas invoke echo -f echo/samples/hello.txt` or `gpufaas ps`\n');
+  });
+
   it('goes on from `up` with what is deployed', async () => {
     const { code, stderr } = await run(['up']);
     expect(code).toBe(0);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { exampleCall, smallBody } from '../../../src/cli/example-call.ts';
+import { exampleCall, nextCalls, smallBody } from '../../../src/cli/example-call.ts';
 import type { FunctionDetail } from '../../../src/api/schemas.ts';
 
 type Inputs = FunctionDetail['modelDetails'][number]['inputs'];
@@ -45,5 +45,20 @@ describe('the first call of a function without handler', () => {
     const image: Inputs = [{ name: 'x', datatype: 'FP32', shape: [1, 3, 224, 224] }];
     expect(exampleCall(detail(image))).toBe('curl http://127.0.0.1:9420/v2/models/line');
     expect(exampleCall(detail(image, 'handler.ts'))).toBeNull();
+  });
+});
+
+describe('what comes next', () => {
+  it('is a call with the sample, with text for a handler, with tensors, or no call', () => {
+    const calls = (of: FunctionDetail, sample: string | null = null) => nextCalls(of, sample, 'gpufaas ps');
+    const large = [{ name: 'x', datatype: 'FP32', shape: [1, 3, 640, 640] }];
+    expect(calls(detail([], 'handler.ts'), 'a/seven.png')).toEqual([
+      'gpufaas invoke line -f a/seven.png',
+      'gpufaas ps',
+    ]);
+    expect(calls(detail([], 'handler.ts'))).toEqual(['gpufaas invoke line -d TEXT', 'gpufaas ps']);
+    expect(calls(detail([{ name: 'x', datatype: 'FP32', shape: [2] }]))[0]).toContain('"data":[0,0]');
+    const two = detail(large);
+    expect(calls({ ...two, modelDetails: [...two.modelDetails, ...two.modelDetails] })).toEqual(['gpufaas ps']);
   });
 });
