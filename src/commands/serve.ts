@@ -10,7 +10,7 @@ import { parseDuration, parseSize } from '../units.ts';
 export default class Serve extends BaseCommand {
   static override summary = 'Run the daemon in the foreground';
   static override description =
-    'For systemd and containers: logs to the standard error, drains on SIGTERM, SIGINT or SIGHUP, ends at once on a second one.';
+    'For systemd and containers: logs to the standard error, drains on SIGTERM, SIGINT or SIGHUP, ends at once on a further SIGTERM or SIGINT.';
   static override examples = [
     { description: 'With the devices of this machine', command: '<%= config.bin %> serve' },
     {
@@ -86,7 +86,7 @@ function reportToStarter(error: unknown): void {
   process.send?.({ code, message, suggestions } satisfies StartFailure, () => undefined);
 }
 
-/** The signals that end the daemon: the first asks, the second ends the process at once. */
+/** The signals that end the daemon: the first asks, a second one ends the process at once. */
 class StopSignals {
   received: NodeJS.Signals | null = null;
   #act: (() => void) | null = null;
@@ -106,7 +106,11 @@ class StopSignals {
   }
 
   readonly #take = (signal: NodeJS.Signals): void => {
-    if (this.received !== null) process.exit(signal === 'SIGINT' ? 130 : 1);
+    if (this.received !== null) {
+      // A terminal that is closed says so twice: its shell does, and the system.
+      if (signal === 'SIGHUP') return;
+      process.exit(signal === 'SIGINT' ? 130 : 1);
+    }
     this.received = signal;
     this.#act?.();
   };

@@ -4,7 +4,7 @@
 import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import type { Logger } from 'pino';
+import type { DestinationStream, Logger } from 'pino';
 
 /** What the parts of the daemon log with. */
 export type Log = Logger;
@@ -25,6 +25,8 @@ export const LOG_FILE = 'daemon.log';
 
 const MAX_BYTES = 10_000_000;
 const KEEP = 3;
+/** Of lines for the standard error. */
+const MAX_WAITING_BYTES = 1_000_000;
 
 /** Makes the daemon's logger; GPUFAAS_DEBUG=1 in the environment adds debug lines. */
 export function createLog(target: LogTarget, environment: NodeJS.ProcessEnv = process.env): Log {
@@ -34,8 +36,16 @@ export function createLog(target: LogTarget, environment: NodeJS.ProcessEnv = pr
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
   };
-  if ('stderr' in target) return pino(options, pino.destination({ fd: 2, sync: true }));
+  if ('stderr' in target) return pino(options, standardError());
   return pino(options, new RotatingFile(target.folder, target.maxBytes ?? MAX_BYTES, target.keep ?? KEEP));
+}
+
+/** Lines that can't be written wait for a full disk, up to a limit; for a terminal that was closed they wait in vain. */
+function standardError(): DestinationStream {
+  const destination = pino.destination({ fd: 2, sync: true, maxLength: MAX_WAITING_BYTES });
+  // Without a listener the error would be thrown at whoever logs, and end the daemon.
+  destination.on('error', () => undefined);
+  return destination;
 }
 
 /** Appends to one file and sets it aside when it is full. */

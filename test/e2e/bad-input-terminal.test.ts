@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { buildNetwork } from '../../src/onnx/networks.ts';
-import { ended, Sandbox, type Ended } from '../helpers/cli.ts';
+import { ended, hasTerminals, Sandbox, type Ended } from '../helpers/cli.ts';
+import { HeldCalls } from '../helpers/held-calls.ts';
 import { fixedShapeModel, tinyModel } from '../helpers/models.ts';
 
 const TENSORS = JSON.stringify({
@@ -150,6 +151,29 @@ describe('a daemon in the foreground', () => {
     child.stderr!.destroy();
     expect(await served.run(['status'])).toMatchObject({ code: 0 });
   });
+
+  it.skipIf(!hasTerminals())(
+    'answers what runs when the window is closed, then ends',
+    { timeout: 60_000 },
+    async () => {
+      const served = new Sandbox();
+      onTestFinished(() => served.close());
+      const held = new HeldCalls();
+      onTestFinished(() => held.close());
+      const window = served.startInTerminal(['serve', '--port', '0']);
+      onTestFinished(() => void window.kill('SIGKILL'));
+      await expect.poll(() => served.pid(), { timeout: 20_000 }).not.toBeNull();
+      expect(await served.run(['deploy', await held.functionIn(served.folder)])).toMatchObject({ code: 0 });
+      const call = served.run(['invoke', 'held', '-d', '']);
+      await held.begun;
+      window.kill('SIGKILL');
+      const status = async () => (await served.json<{ status: string }>('status')).status;
+      await expect.poll(status, { timeout: 20_000 }).toBe('draining');
+      held.answer('at last');
+      expect(await call).toMatchObject({ code: 0, stdout: 'at last' });
+      await expect.poll(() => served.pid(), { timeout: 20_000 }).toBeNull();
+    },
+  );
 });
 
 describe('a state that', () => {

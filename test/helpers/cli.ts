@@ -1,6 +1,6 @@
 // Runs the command line as a user would: processes of its own, a home of its own.
 
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -42,6 +42,19 @@ export class Sandbox {
     });
   }
 
+  /** Starts a command in a shell with a terminal of its own; killing the process closes the terminal. */
+  startInTerminal(args: readonly string[]): ChildProcess {
+    const terminal = spawn('script', ['-qc', 'bash --norc -i', '/dev/null'], {
+      cwd: this.folder,
+      env: this.environment,
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    const words = [process.execPath, this.#program, ...args].map((word) => `'${word}'`);
+    terminal.stdin.on('error', () => {});
+    terminal.stdin.write(`${words.join(' ')}\n`);
+    return terminal;
+  }
+
   /** Runs a command to its end. */
   run(
     args: readonly string[],
@@ -80,6 +93,12 @@ export class Sandbox {
     }
     rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** True where there is what `startInTerminal` needs: util-linux, and bash. */
+export function hasTerminals(): boolean {
+  const tried = spawnSync('script', ['-qc', 'bash --version', '/dev/null'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  return process.platform === 'linux' && tried.status === 0 && tried.stdout.includes('bash');
 }
 
 /** Waits for the end of a command; kills it after 60 s. */
