@@ -22,6 +22,8 @@ export abstract class BaseCommand extends Command {
   protected readonly progress = new Progress();
   /** Set by commands that only Ctrl-C ends: then it is no failure, and nothing is said of it. */
   protected endless = false;
+  /** Set by commands that wait for what goes on without them: what to do about that after Ctrl-C. */
+  protected goesOn: string | null = null;
   readonly #interruption = new AbortController();
 
   constructor(...parameters: ConstructorParameters<typeof Command>) {
@@ -60,7 +62,8 @@ export abstract class BaseCommand extends Command {
   /** First Ctrl-C: what runs is aborted and cleans up. Second, or too slow: the process ends. */
   protected readonly interrupt = (): void => {
     if (this.signal.aborted) process.exit(130);
-    this.#interruption.abort(new GpufaasError('CANCELLED', 'Interrupted.'));
+    const suggestions = this.goesOn === null ? [] : [this.goesOn];
+    this.#interruption.abort(new GpufaasError('CANCELLED', 'Interrupted.', { suggestions }));
     setTimeout(() => process.exit(130), CLEANUP_MS).unref();
   };
 

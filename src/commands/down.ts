@@ -34,6 +34,7 @@ export default class Down extends BaseCommand {
     });
     const { pid, url } = await client.status();
     await client.shutdown(drainMs);
+    this.goesOn = 'The daemon goes on draining and then stops: `gpufaas status` shows whether it is still there.';
     const startedAtMs = Date.now();
     while (await this.#answers(client.url, pid)) {
       const waitedMs = Date.now() - startedAtMs;

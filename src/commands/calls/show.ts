@@ -7,6 +7,8 @@ import { wholeAsyncCallId } from '../../cli/call-id.ts';
 import { pendingSentence } from '../../cli/render/calls.ts';
 import { renderTiming } from '../../cli/render/timing.ts';
 import { readCallHeaders } from '../../client/call-headers.ts';
+import type { CallAnswer, GpufaasClient } from '../../client/client.ts';
+import { GpufaasError } from '../../errors.ts';
 
 const POLL_MS = 250;
 
@@ -30,11 +32,12 @@ export default class CallsShow extends BaseCommand {
     const { args, flags } = await this.parse(CallsShow);
     const client = await this.client();
     const id = await wholeAsyncCallId(client, args.id);
-    let answer = await client.callAnswer(id);
+    let answer = await answerOf(client, id);
     while (answer === null && flags.wait) {
+      this.goesOn = `The call goes on: \`gpufaas calls show ${id} --wait\` waits again, \`gpufaas calls cancel ${id}\` ends it.`;
       this.progress.show('Waiting for the answer');
       await sleep(POLL_MS, undefined, { signal: this.signal });
-      answer = await client.callAnswer(id);
+      answer = await answerOf(client, id);
     }
     this.progress.clear();
     if (answer === null) {
@@ -57,5 +60,26 @@ export default class CallsShow extends BaseCommand {
     await copyToStdout(answer.body, this.signal);
     this.note(renderTiming(headers));
     return undefined;
+  }
+}
+
+/** The answer of the call; null while there is none. Throws what the call failed with. */
+async function answerOf(client: GpufaasClient, id: string): Promise<CallAnswer | null> {
+  try {
+    return await client.callAnswer(id);
+  } catch (error) {
+    const cancelled = error instanceof GpufaasError && error.code === 'CANCELLED';
+    throw cancelled ? new CancelledCall(error, id) : error;
+  }
+}
+
+/** A call that somebody cancelled: it failed, while nobody interrupted the command that says so. */
+class CancelledCall extends GpufaasError {
+  constructor(cause: GpufaasError, id: string) {
+    super('CANCELLED', cause.message, { cause, suggestions: [`\`gpufaas calls retry ${id}\` runs it again.`] });
+  }
+
+  override get exitCode(): number {
+    return 1;
   }
 }
