@@ -11,7 +11,7 @@ import { parseDuration } from '../units.ts';
 export default class Up extends BaseCommand {
   static override summary = 'Start the daemon in the background';
   static override description =
-    'Starts the daemon and waits until a device serves. Running it again is harmless. Its log is in GPUFAAS_HOME/logs.';
+    'Starts the daemon and waits until a device serves. Running it again is harmless, and changes no setting of one that runs. Its log is in GPUFAAS_HOME/logs.';
   static override examples = [
     { description: 'All usable GPUs, else the CPU', command: '<%= config.bin %> up' },
     { description: 'Two CPU devices with 4 GB each', command: '<%= config.bin %> up --devices cpu:2@4GB' },
@@ -40,7 +40,8 @@ export default class Up extends BaseCommand {
     if (status.version !== this.config.version) this.note(versionNotice(status.version, this.config.version));
     const moved = started ? otherPortNotice(status.url, port) : null;
     if (moved !== null) this.note(moved);
-    if (!started && serveFlags(flags).length > 0) {
+    const ignored = started ? [] : flagLines(flags);
+    if (ignored.length > 0) {
       this.note('It keeps the settings it was started with; to change them: `gpufaas down`, then `gpufaas up` again.');
     }
     this.print(renderStatus(status));
@@ -49,14 +50,23 @@ export default class Up extends BaseCommand {
     if (notice !== null) this.note(notice);
     if (status.functions > 0) this.next('gpufaas ls');
     else this.next('gpufaas init', 'gpufaas deploy');
-    return { ...status, started };
+    return { ...status, started, ignored };
   }
 }
 
 /** The flags that were given, as `serve` takes them. */
 function serveFlags(flags: Readonly<Record<string, unknown>>): string[] {
+  return givenFlags(flags).flat();
+}
+
+/** The same for people and programs to read: `--port 9555`. */
+function flagLines(flags: Readonly<Record<string, unknown>>): string[] {
+  return givenFlags(flags).map((flag) => flag.join(' '));
+}
+
+function givenFlags(flags: Readonly<Record<string, unknown>>): [flag: string, value: string][] {
   return Object.keys(settingFlags).flatMap((name) => {
     const value = flags[name];
-    return typeof value === 'string' ? [`--${name}`, value] : [];
+    return typeof value === 'string' ? [[`--${name}`, value]] : [];
   });
 }

@@ -57,6 +57,7 @@ describe('one home', () => {
     const [first, second] = both.map((each) => JSON.parse(each.stdout));
     expect(first.pid).toBe(second.pid);
     expect(first.started).toBe(!second.started);
+    for (const { started, ignored } of [first, second]) expect(ignored).toEqual(started ? [] : ['--port 0']);
     expect(first).toMatchObject({
       status: 'ready',
       pid: expect.any(Number),
