@@ -188,7 +188,9 @@ class Assessment {
     const memoryBytes = Math.ceil(Math.max(seen.memoryBytes, ESTIMATE_FACTOR * bytes));
     if (memoryBytes > device.memoryBytes) {
       throw new GpufaasError('DOES_NOT_FIT', `The model takes more memory than ${device.id} has.`, {
-        suggestions: ['Start the daemon with larger devices (`gpufaas up --devices`), or deploy a smaller model.'],
+        suggestions: [
+          'Give the daemon larger devices (`gpufaas down`, then `gpufaas up --devices SPEC`), or deploy a smaller model.',
+        ],
       });
     }
     const loadMs = Math.max(seen.loadMs, Math.round(bytes / ESTIMATED_SPEED));

@@ -267,7 +267,11 @@ export class Deployments {
       throw new GpufaasError(
         'DOES_NOT_FIT',
         `The model "${name}" needs ${formatSize(model.profile.memoryBytes)}; the largest device has ${formatSize(largest)}.`,
-        { suggestions: ['Start the daemon with larger devices (`gpufaas up --devices`), or deploy a smaller model.'] },
+        {
+          suggestions: [
+            'Give the daemon larger devices (`gpufaas down`, then `gpufaas up --devices SPEC`), or deploy a smaller model.',
+          ],
+        },
       );
     }
   }

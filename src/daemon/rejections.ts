@@ -10,7 +10,10 @@ const REJECTIONS: Readonly<Record<RejectCode, readonly [message: string, suggest
     'The deadline can not be met.',
     'Try again when there is less to do, or allow more time in function.yaml.',
   ],
-  DOES_NOT_FIT: ['The model fits into no device.', 'Give the devices more memory (`gpufaas up --devices`).'],
+  DOES_NOT_FIT: [
+    'The model fits into no device.',
+    'Give the devices more memory: `gpufaas down`, then `gpufaas up --devices SPEC`.',
+  ],
   QUARANTINED: [
     'The model is quarantined: its worker died twice in a row while it was loaded or run.',
     'Deploy it again, or try it again with `gpufaas load`.',
@@ -35,14 +38,16 @@ export function doesNotFit({ needsBytes, largestBytes }: Misfit, device: string 
   if (needsBytes > largestBytes) {
     const has = `${device ?? 'the largest device'} has ${formatSize(largestBytes)}`;
     return new GpufaasError('DOES_NOT_FIT', `${needs}; ${has}.`, {
-      suggestions: ['Start the daemon with larger devices (`gpufaas up --devices`), or deploy a smaller model.'],
+      suggestions: [
+        'Give the daemon larger devices (`gpufaas down`, then `gpufaas up --devices SPEC`), or deploy a smaller model.',
+      ],
     });
   }
   const where = device === null ? 'no device has that much' : `${device} does not have that much`;
   return new GpufaasError('DOES_NOT_FIT', `${needs}; ${where} beside what is pinned there.`, {
     suggestions: [
       '`gpufaas ps` shows what is pinned; `gpufaas pin FN --off` lets it go.',
-      'Or start the daemon with larger devices (`gpufaas up --devices`).',
+      'Or give the daemon larger devices: `gpufaas down`, then `gpufaas up --devices SPEC`.',
     ],
   });
 }

@@ -43,7 +43,9 @@ export function doesNotFit(budgetBytes: number): GpufaasError {
     'DOES_NOT_FIT',
     `The model takes more memory than the ${formatSize(budgetBytes)} of the largest device.`,
     {
-      suggestions: ['Start the daemon with larger devices (`gpufaas up --devices`), or deploy a smaller model.'],
+      suggestions: [
+        'Give the daemon larger devices (`gpufaas down`, then `gpufaas up --devices SPEC`), or deploy a smaller model.',
+      ],
     },
   );
 }

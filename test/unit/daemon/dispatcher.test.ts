@@ -160,7 +160,12 @@ describe('the dispatcher', () => {
       code: 'DOES_NOT_FIT',
       message: 'The model needs 1 GB; cpu:0 does not have that much beside what is pinned there.',
     });
-    const large = { code: 'DOES_NOT_FIT', message: 'The model needs 3 GB; the largest device has 2 GB.' };
+    const large = {
+      code: 'DOES_NOT_FIT',
+      message: 'The model needs 3 GB; the largest device has 2 GB.',
+      // A daemon that runs keeps its devices.
+      suggestions: [expect.stringMatching(/`gpufaas down`, then `gpufaas up --devices/)],
+    };
     await expect(dispatcher.infer(request('huge'), never)).rejects.toMatchObject(large);
     await expect(dispatcher.load('huge', null, 1000)).rejects.toMatchObject(large);
     dispatcher.pin('a', false);
