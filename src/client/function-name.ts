@@ -11,8 +11,12 @@ const CALL_ID = /^[A-Za-z0-9_-]{1,128}$/;
 /** The name, if a function can have it. Throws FUNCTION_NOT_FOUND: what can't be a name is none, and must not reach a path. */
 export function existingName(name: string): string {
   if (CALLED_NAME.test(name)) return name;
+  const lower = name.toLowerCase();
   throw new GpufaasError('FUNCTION_NOT_FOUND', `There is no function ${shown(name)}.`, {
-    suggestions: ['`gpufaas ls` lists the functions.'],
+    suggestions: [
+      ...(CALLED_NAME.test(lower) ? [`Names are in lower case: did you mean ${lower}?`] : []),
+      '`gpufaas ls` lists the functions.',
+    ],
   });
 }
 

@@ -57,6 +57,13 @@ describe('the client', () => {
     },
   );
 
+  it('says of a name in upper case what was meant', async () => {
+    await expect(client.call('Echo')).rejects.toMatchObject({
+      code: 'FUNCTION_NOT_FOUND',
+      suggestions: ['Names are in lower case: did you mean echo?', '`gpufaas ls` lists the functions.'],
+    });
+  });
+
   it('lets no sub-path lead to another function', async () => {
     await expect(client.call('echo', { path: '/a/../../other' })).rejects.toMatchObject({ code: 'USAGE' });
   });
