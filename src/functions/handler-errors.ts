@@ -5,6 +5,8 @@ import { existsSync } from 'node:fs';
 import { basename, join, relative, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { GpufaasError } from '../errors.ts';
+import { nearest } from '../nearest.ts';
+import * as sdk from '../sdk.ts';
 
 /** What is wrong with a module that can not be imported; `folder` ends with a separator. */
 export function loadError(error: unknown, path: string, folder: string): GpufaasError {
@@ -36,6 +38,15 @@ export function loadError(error: unknown, path: string, folder: string): Gpufaas
             ? `Add "${missing}" to the dependencies in package.json; deploy installs them.`
             : `Add a package.json with "${missing}" in its dependencies; deploy installs them.`,
         );
+  }
+  const notExported = /^The requested module '(.+)' does not provide an export named '(.+)'/.exec(text);
+  if (error instanceof SyntaxError && notExported !== null) {
+    const [, module = '', name = ''] = notExported;
+    const near = module === 'gpufaas' ? nearest(name, Object.keys(sdk)) : undefined;
+    return told(
+      `it imports ${name} from ${module}, which exports no ${name}${place}.`,
+      near === undefined ? 'Mend the name; types are imported with `import type`.' : `Did you mean ${near}?`,
+    );
   }
   if (code === 'ERR_ACCESS_DENIED') return deniedError(error) ?? told(text, 'Handlers read their own folder only.');
   if (error instanceof SyntaxError) return told(`${text}${place}`, 'Mend the syntax; an editor shows the place.');

@@ -60,6 +60,12 @@ describe('a handler that', () => {
       /it imports left-pad, which is not installed/,
     ],
     [
+      'an import that another file does not export',
+      `import { b } from './lib/b.ts';\nexport default b;`,
+      { 'lib/b.ts': 'export const a = 1;' },
+      /it imports b from \.\/lib\/b\.ts, which exports no b .*Mend the name; types are imported with `import type`/,
+    ],
+    [
       'a throw while it loads',
       `const x: any = null;\nx.y();\nexport default () => 1;`,
       {},
@@ -77,7 +83,7 @@ describe('a handler that', () => {
       'a missing name of gpufaas',
       `import { defineHandlr } from 'gpufaas';\nexport default () => 1;`,
       {},
-      /defineHandlr/,
+      /it imports defineHandlr from gpufaas, which exports no defineHandlr .*handler\.ts:1.* Did you mean defineHandler\?/,
     ],
     [
       'a file it may not read',
@@ -100,10 +106,10 @@ describe('a handler that', () => {
   ])('has %s does not start, and says why', async (_, source, files, message) => {
     const { process, call } = handlerProcess(source, { files });
     const error = await failure(process.start());
-    expect(error.message).toMatch(message);
+    expect([error.message, ...error.suggestions].join(' ')).toMatch(message);
     expect(['HANDLER_ERROR', 'HANDLER_DIED']).toContain(error.code);
     expect(error.suggestions.join(' ')).not.toMatch(/started again/);
-    expect((await failure(call())).message).toMatch(message);
+    expect((await failure(call())).message).toBe(error.message);
   });
 
   it.each([
