@@ -57,7 +57,7 @@ function describeIssue(issue: Issue, data: unknown): string[] {
   if (issue.code === 'unrecognized_keys') {
     const known = KEYS[general(path)] ?? [];
     return issue.keys.map((key) => {
-      const meant = nearest(key, known);
+      const meant = nearest(key, known) ?? known.find((each) => key.length >= 3 && each.startsWith(key));
       const full = [...path, cut(key)].join('.');
       return meant === undefined
         ? `${full} is not a key of function.yaml; expected one of ${known.join(', ')}.`

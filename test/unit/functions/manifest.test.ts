@@ -85,6 +85,7 @@ sample: samples/seven.png
   it.each([
     ['an unknown key', `${MINIMAL}tiemout: 3s\n`, /tiemout .* did you mean timeout\?/],
     ['an unknown key of a model', 'name: a\nmodels: { m: { pth: x.onnx } }\n', /models\.m\.pth .* did you mean path\?/],
+    ['a key cut short', `${MINIMAL}env: { A: b }\n`, /env is not a key .* did you mean environment\?/],
     ['a key like no other', `${MINIMAL}zebra: 1\n`, /zebra is not a key .* expected one of name,/],
     ['no name', 'models: { m: { path: m.onnx } }\n', /name is missing; expected 1 to 63 lower-case/],
     ['a number for a duration', `${MINIMAL}timeout: 30\n`, /timeout: expected text, got the number 30\. .*30s/],
