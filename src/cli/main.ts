@@ -99,7 +99,7 @@ function refuseUnknownCommand(argv: readonly string[], config: Config): void {
       ),
     );
   refuseExtraWords(words, config);
-  const below = visible.filter((id) => id.startsWith(`${first}:`)).map((id) => id.slice(first.length + 1));
+  const below = commandsBelow([first], config);
   if (below.length > 0 && second !== undefined && config.findCommand(first) === undefined && !below.includes(second)) {
     const near = nearestCommand(second, below);
     throw unknown(`${first} ${second}`, near === undefined ? undefined : `${first} ${near}`, `${first} --help`);
@@ -111,12 +111,19 @@ function refuseTopicAsJson(argv: readonly string[], config: Config): void {
   const [first, ...rest] = argv;
   if (first === undefined || !wantsJson(rest) || rest.includes('--help') || rest.includes('-h')) return;
   if (!rest.every((word) => word.startsWith('-')) || config.findCommand(first) !== undefined) return;
-  const below = config.commands.filter((command) => !command.hidden && command.id.startsWith(`${first}:`));
+  const below = commandsBelow([first], config);
   if (below.length === 0) return;
-  const names = below.map((command) => command.id.slice(first.length + 1)).toSorted();
   throw new GpufaasError('USAGE', `A command is missing after ${JSON.stringify(first)}.`, {
-    suggestions: [`One of ${names.join(', ')}: \`gpufaas ${first} --help\` shows them.`],
+    suggestions: [`One of ${below.toSorted().join(', ')}: \`gpufaas ${first} --help\` shows them.`],
   });
+}
+
+/** What may follow these words to name a command: `http` after `bench`. */
+function commandsBelow(words: readonly string[], config: Config): string[] {
+  const start = `${words.join(':')}:`;
+  return config.commands
+    .filter((command) => !command.hidden && command.id.startsWith(start))
+    .map((command) => command.id.slice(start.length));
 }
 
 /** oclif would take the words after a command without arguments for the rest of its name. */
@@ -126,8 +133,13 @@ function refuseExtraWords(words: readonly string[], config: Config): void {
     if (command === undefined || config.findCommand(words.slice(0, length + 1).join(':')) !== undefined) continue;
     if (Object.keys(command.args).length > 0 || command.strict === false) return;
     const name = words.slice(0, length).join(' ');
+    const near = nearestCommand(words[length]!, commandsBelow(words.slice(0, length), config));
     throw new GpufaasError('USAGE', `\`gpufaas ${name}\` takes no ${JSON.stringify(words[length]!.slice(0, 80))}.`, {
-      suggestions: [`\`gpufaas ${name} --help\` shows how it is used.`],
+      suggestions: [
+        near === undefined
+          ? `\`gpufaas ${name} --help\` shows how it is used.`
+          : `Did you mean \`gpufaas ${name} ${near}\`?`,
+      ],
     });
   }
 }

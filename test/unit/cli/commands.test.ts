@@ -407,6 +407,7 @@ describe('usage errors', () => {
     [['help', 'models', 'frobnicate'], '`gpufaas models --help` lists the commands'],
     [['config', 'frobnicate'], '`gpufaas config --help` lists the commands'],
     [['ls', 'extra'], 'takes no "extra"'],
+    [['bench', 'htp'], 'Did you mean `gpufaas bench http`?'],
     [['invoke'], 'FN is missing'],
     [['invoke', 'echo', '--heder', 'x'], 'Did you mean --header?'],
     [['invoke', 'echo', '-d', 'x', '-f', 'y'], '--data'],
