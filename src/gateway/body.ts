@@ -6,19 +6,12 @@ import type { z } from 'zod';
 import { GpufaasError } from '../errors.ts';
 import { freeChunk } from '../free-buffer.ts';
 import { formatSize } from '../units.ts';
+import { type BodyLimits, bodyRates, isTooSlow, RATE_CHECK_MS, type WatchedBody } from './body-rate.ts';
 
 // After a refusal the rest of a body is read and dropped, so that the caller can finish sending and see the answer; but
 // not for ever.
 const LINGER_MS = 10_000;
 const LINGER_BYTES = 256 * 1024 * 1024;
-const RATE_CHECK_MS = 500;
-
-/** What one body may be. */
-export interface BodyLimits {
-  readonly maxBytes: number;
-  readonly graceMs: number;
-  readonly minBytesPerSecond: number;
-}
 
 /** Bytes of bodies in memory, all requests together. */
 export class BodyBudget {
@@ -71,19 +64,6 @@ const tooSlow = (): GpufaasError =>
 
 const cutOff = (): GpufaasError => new GpufaasError('CANCELLED', 'The caller went away before the body was complete.');
 
-/** Watches the rate at which something arrives; `fail` is called once if it falls below the minimum. */
-function watchRate(limits: BodyLimits, receivedBytes: () => number, fail: () => void): () => void {
-  const startedAt = performance.now();
-  let timer = setTimeout(check, limits.graceMs);
-  function check(): void {
-    const elapsedMs = performance.now() - startedAt;
-    const dueBytes = ((elapsedMs - limits.graceMs) / 1000) * limits.minBytesPerSecond;
-    if (receivedBytes() < dueBytes || receivedBytes() === 0) return fail();
-    timer = setTimeout(check, RATE_CHECK_MS);
-  }
-  return () => clearTimeout(timer);
-}
-
 /**
  * For an answer that may begin before its request is all there: the connection is not closed with it, even where the caller asked
  * for that. What is still on its way would reset the connection, and the answer could be lost. `linger` closes it afterwards.
@@ -126,29 +106,34 @@ export function readBody(raw: IncomingMessage, limits: BodyLimits, lease: BodyLe
     if (expected !== null && expected > limits.maxBytes) return reject(tooLarge(limits.maxBytes));
     if (expected !== null) lease.take(expected);
     // With a length announced the bytes go straight to their place; memory is touched only as they come.
-    const target = expected === null ? null : Buffer.allocUnsafeSlow(expected);
-    const chunks: Buffer[] = [];
-    let received = 0;
-    const stopWatching = watchRate(
+    let target = expected === null ? null : Buffer.allocUnsafeSlow(expected);
+    let chunks: Buffer[] = [];
+    const watched: WatchedBody = {
       limits,
-      () => received,
-      () => finish(tooSlow()),
-    );
+      startedAtMs: performance.now(),
+      receivedBytes: 0,
+      fail: () => finish(tooSlow()),
+    };
+    bodyRates.watch(watched);
+    let done = false;
 
     function finish(error: GpufaasError | null): void {
-      stopWatching();
-      raw.off('data', onData);
-      raw.off('end', onEnd);
-      raw.off('close', onClose);
-      raw.off('error', onClose);
-      if (error !== null) return reject(error);
-      resolve(target ?? (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, received)));
+      if (done) return;
+      done = true;
+      bodyRates.unwatch(watched);
+      if (error !== null) reject(error);
+      else resolve(target ?? (chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, watched.receivedBytes)));
+      // The listeners stay with the request for as long as it is answered: the bytes must not.
+      target = null;
+      chunks = [];
     }
     function onData(chunk: Buffer): void {
-      received += chunk.byteLength;
+      if (done) return;
+      const before = watched.receivedBytes;
+      const received = (watched.receivedBytes += chunk.byteLength);
       if (received > (expected ?? limits.maxBytes)) return finish(tooLarge(limits.maxBytes));
       if (target !== null) {
-        chunk.copy(target, received - chunk.byteLength);
+        chunk.copy(target, before);
         return freeChunk(chunk);
       }
       try {
@@ -159,7 +144,7 @@ export function readBody(raw: IncomingMessage, limits: BodyLimits, lease: BodyLe
       chunks.push(chunk);
     }
     function onEnd(): void {
-      finish(expected !== null && received !== expected ? cutOff() : null);
+      finish(expected !== null && watched.receivedBytes !== expected ? cutOff() : null);
     }
     function onClose(): void {
       finish(cutOff());
@@ -186,7 +171,7 @@ export async function* streamBody(raw: IncomingMessage, limits: BodyLimits): Asy
       const since = performance.now();
       const timer = setInterval(() => {
         const ms = waitedMs + performance.now() - since;
-        if (ms > limits.graceMs && received <= ((ms - limits.graceMs) / 1000) * limits.minBytesPerSecond) {
+        if (isTooSlow(limits, ms, received)) {
           clearInterval(timer);
           reject(tooSlow());
         }

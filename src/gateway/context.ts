@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { BodyBudget } from './body.ts';
 import type { InferenceStatistics } from './inference-statistics.ts';
 import type { JsonPool } from './json-pool.ts';
+import type { RepeatedHeaders } from './open-inference/repeated-header.ts';
 import type { Platform } from './platform.ts';
 
 /** Settings of one gateway, all with defaults but the first three. */
@@ -38,6 +39,7 @@ export interface GatewayContext {
   readonly platform: Platform;
   readonly settings: GatewaySettings;
   readonly json: JsonPool;
+  readonly headers: RepeatedHeaders;
   readonly budget: BodyBudget;
   readonly statistics: InferenceStatistics;
 }

@@ -10,7 +10,6 @@ import type { GatewayContext } from './context.ts';
 import type { FoundModel } from './names.ts';
 import { modelName } from './names.ts';
 import { encodeAnswer, jsonBytes } from './open-inference/answer.ts';
-import { decodeRequest } from './open-inference/request.ts';
 import type { EncodedAnswer, InferRequest } from './open-inference/types.ts';
 import type { CallSummary, Surface } from './platform.ts';
 
@@ -38,10 +37,9 @@ async function decode(
   { model }: FoundModel,
 ): Promise<InferRequest> {
   const length = headerLength(header);
-  const signature = { inputs: model.inputs, outputs: model.outputs };
   return (length ?? body.byteLength) > context.settings.jsonThreadBytes
-    ? await context.json.decode(body, length, signature)
-    : decodeRequest(body, length, signature);
+    ? await context.json.decode(body, length, { inputs: model.inputs, outputs: model.outputs })
+    : context.headers.decode(body, length, model);
 }
 
 /** An inference that is done: what to answer, and how it went. */

@@ -1,5 +1,6 @@
 // The calls that a runner has under way in its worker, with the limit of each. Calls of one lane are carried out one
-// after the other, so the limit of a call runs from when it is the first of its lane: progress, not age, is watched.
+// after the other, so the limit of a call runs from when it is the first of its lane: progress, not age, is watched. A lane's timer
+// goes on from call to call, and looks for itself when it fires: setting one for each call costs more than it is worth.
 
 import { GpufaasError } from '../errors.ts';
 
@@ -13,11 +14,20 @@ interface Call {
   reject(error: GpufaasError): void;
 }
 
+interface Lane {
+  readonly name: string;
+  readonly waiting: Call[];
+  /** Since when the first of them is the first, on the monotonic clock. */
+  sinceMs: number;
+  timer: NodeJS.Timeout | undefined;
+  dueAtMs: number;
+}
+
 /** Numbers calls, settles them once, and says which one went past its limit. */
 export class Calls {
   readonly #onLimit: (what: string, limitMs: number, model: string | undefined) => void;
   readonly #calls = new Map<number, Call>();
-  readonly #lanes = new Map<string, { readonly waiting: Call[]; timer: NodeJS.Timeout }>();
+  readonly #lanes = new Map<string, Lane>();
   #next = 1;
 
   constructor(onLimit: (what: string, limitMs: number, model: string | undefined) => void) {
@@ -49,9 +59,7 @@ export class Calls {
         reject,
       };
       this.#calls.set(call.number, call);
-      const waiting = this.#lanes.get(lane);
-      if (waiting) waiting.waiting.push(call);
-      else this.#lanes.set(lane, { waiting: [call], timer: this.#arm(call) });
+      this.#line(lane, call);
       try {
         send(call.number);
       } catch (error) {
@@ -61,8 +69,38 @@ export class Calls {
     });
   }
 
-  #arm(call: Call): NodeJS.Timeout {
-    return setTimeout(() => this.#onLimit(call.what, call.limitMs, call.model), call.limitMs);
+  #line(name: string, call: Call): void {
+    let lane = this.#lanes.get(name);
+    if (lane === undefined) {
+      lane = { name, waiting: [], sinceMs: 0, timer: undefined, dueAtMs: Infinity };
+      this.#lanes.set(name, lane);
+    }
+    if (lane.waiting.push(call) === 1) this.#watch(lane, call);
+  }
+
+  /** The call is the first of its lane from now on. */
+  #watch(lane: Lane, { limitMs }: Call): void {
+    lane.sinceMs = performance.now();
+    if (lane.dueAtMs > lane.sinceMs + limitMs) this.#look(lane, limitMs);
+  }
+
+  /** Looks after the lane once so much time has passed. */
+  #look(lane: Lane, afterMs: number): void {
+    clearTimeout(lane.timer);
+    lane.dueAtMs = performance.now() + afterMs;
+    lane.timer = setTimeout(() => {
+      lane.dueAtMs = Infinity;
+      const [first] = lane.waiting;
+      if (first === undefined) {
+        this.#lanes.delete(lane.name);
+        return;
+      }
+      const leftMs = lane.sinceMs + first.limitMs - performance.now();
+      if (leftMs > 0) this.#look(lane, Math.max(1, leftMs));
+      else this.#onLimit(first.what, first.limitMs, first.model);
+    }, afterMs);
+    // The process that is watched keeps its owner alive, not the watch.
+    lane.timer.unref();
   }
 
   /** Removes a call; the limit of the next in its lane starts to run. */
@@ -73,11 +111,8 @@ export class Calls {
     const lane = this.#lanes.get(call.lane)!;
     const position = lane.waiting.indexOf(call);
     lane.waiting.splice(position, 1);
-    if (position > 0) return call;
-    clearTimeout(lane.timer);
     const [next] = lane.waiting;
-    if (next === undefined) this.#lanes.delete(call.lane);
-    else lane.timer = this.#arm(next);
+    if (position === 0 && next !== undefined) this.#watch(lane, next);
     return call;
   }
 

@@ -84,35 +84,31 @@ function checkShape(spec: InputSpec, tensor: Tensor): void {
 
 /** Throws BAD_TENSOR unless the inputs are exactly those of the signature, with fitting datatypes, shapes and bytes. */
 export function checkInputs(specs: readonly InputSpec[], inputs: readonly Tensor[]): void {
-  const list = specs.map(({ name, datatype, shape }) => `${quote(name)} ${datatype} ${showShape(shape)}`).join(', ');
-  const suggestions = [`The model takes: ${list || 'no inputs'}.`];
-  const byName = new Map(specs.map((spec) => [spec.name, spec]));
-  const seen = new Set<string>();
-  for (const tensor of inputs) {
-    const spec = byName.get(tensor.name);
-    if (spec === undefined) {
-      throw new GpufaasError('BAD_TENSOR', `The model has no input ${quote(tensor.name)}.`, { suggestions });
+  for (const [index, tensor] of inputs.entries()) {
+    const spec = specs.find(({ name }) => name === tensor.name);
+    if (spec === undefined) throw unfit(`The model has no input ${quote(tensor.name)}.`, specs);
+    if (inputs.findIndex(({ name }) => name === tensor.name) < index) {
+      throw unfit(`Input ${quote(tensor.name)} was given twice.`, specs);
     }
-    if (seen.has(tensor.name)) {
-      throw new GpufaasError('BAD_TENSOR', `Input ${quote(tensor.name)} was given twice.`, { suggestions });
-    }
-    seen.add(tensor.name);
     if (tensor.datatype !== spec.datatype) {
-      throw new GpufaasError(
-        'BAD_TENSOR',
+      throw unfit(
         `Input ${quote(tensor.name)} must be ${spec.datatype}, but ${quote(String(tensor.datatype))} came.`,
-        { suggestions },
+        specs,
       );
     }
     checkShape(spec, tensor);
     checkBytes(tensor);
   }
-  const missing = specs.find(({ name }) => !seen.has(name));
-  if (missing !== undefined) {
-    throw new GpufaasError(
-      'BAD_TENSOR',
-      `Input ${quote(missing.name)} is missing: ${missing.datatype} of shape ${showShape(missing.shape)}.`,
-      { suggestions },
-    );
-  }
+  // None came twice, so as many came as there are, or some are missing.
+  if (inputs.length === specs.length) return;
+  const missing = specs.find((spec) => !inputs.some(({ name }) => name === spec.name))!;
+  throw unfit(
+    `Input ${quote(missing.name)} is missing: ${missing.datatype} of shape ${showShape(missing.shape)}.`,
+    specs,
+  );
+}
+
+function unfit(message: string, specs: readonly InputSpec[]): GpufaasError {
+  const list = specs.map(({ name, datatype, shape }) => `${quote(name)} ${datatype} ${showShape(shape)}`).join(', ');
+  return new GpufaasError('BAD_TENSOR', message, { suggestions: [`The model takes: ${list || 'no inputs'}.`] });
 }

@@ -5,7 +5,6 @@ import { writeFileSync } from 'node:fs';
 import { toGpufaasError } from '../errors.ts';
 import { openBackend, runsInline, sharesThread } from './backends/open.ts';
 import type { Backend } from './backends/backend.ts';
-import { freeBuffer } from '../free-buffer.ts';
 import { InlineHost } from './model-host.ts';
 import type { RunAnswer } from './payload.ts';
 import {
@@ -76,14 +75,13 @@ const channel = channelToParent({
   },
 });
 
-function send(message: FromWorker, parts: readonly Uint8Array[] = []): void {
-  channel.send(message as unknown as Record<string, unknown>, parts);
+function send(message: FromWorker): void {
+  channel.send(message as unknown as Record<string, unknown>);
 }
 
-/** Sends an answer and frees its bytes once the system took them, instead of at some later garbage collection. */
 function sendAnswer(call: number, { outputs, parts, placed, runMs }: RunAnswer): void {
-  send({ type: 'ran', call, outputs, placed, runMs }, parts);
-  if (parts.length > 0) void channel.drained().then(() => parts.forEach(freeBuffer));
+  const message: FromWorker = { type: 'ran', call, outputs, placed, runMs };
+  channel.give(message as unknown as Record<string, unknown>, parts);
 }
 
 async function attempt(call: number, task: () => Promise<void>): Promise<void> {

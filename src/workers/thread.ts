@@ -5,7 +5,6 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { LoadedModel } from './backends/backend.ts';
 import { openBackend } from './backends/open.ts';
-import { freeBuffer } from '../free-buffer.ts';
 import { buffersOf } from './buffers-of.ts';
 import { openLane } from './lanes.ts';
 import { Payloads, type RunAnswer, type RunRequest } from './payload.ts';
@@ -77,7 +76,7 @@ function serveLane(): void {
         .then(() => serve(asked, parts))
         .catch((thrown: unknown) => {
           const error = toErrorMessage(toGpufaasError(thrown));
-          send({ type: 'failed', call: asked.call, error });
+          send({ type: 'failed', call: asked.call, error }, []);
           // The device's context is gone for the whole process: its main thread ends it.
           if (error.code === 'WORKER_DIED') answer({ type: 'lost', error });
         })
@@ -87,14 +86,13 @@ function serveLane(): void {
     // The process ends with the daemon, or the daemon goes on by way of the main thread.
     onClose: () => undefined,
   });
-  const send = (message: FromWorker, parts: readonly Uint8Array[] = []): void =>
-    lane.send(message as unknown as Record<string, unknown>, parts);
+  const send = (message: FromWorker, parts: readonly Uint8Array[]): void =>
+    lane.give(message as unknown as Record<string, unknown>, parts);
   const serve = async (asked: Extract<ToWorker, { type: 'run' }>, parts: readonly Uint8Array[]): Promise<void> => {
     const { call, model, inputs, slot, placed } = asked;
     const held = Array.from(models.values()).find(({ id }) => id === model)?.loaded;
     const ran = await run({ inputs, parts, slot, placed }, held);
     send({ type: 'ran', call, outputs: ran.outputs, placed: ran.placed, runMs: ran.runMs }, ran.parts);
-    if (ran.parts.length > 0) void lane.drained().then(() => ran.parts.forEach(freeBuffer));
   };
 }
 

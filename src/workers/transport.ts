@@ -9,7 +9,7 @@
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { GpufaasError } from '../errors.ts';
-import { freeChunk } from '../free-buffer.ts';
+import { freeBuffer, freeChunk } from '../free-buffer.ts';
 
 /** What a message may be: anything JSON can carry, in an object. */
 export type Message = Readonly<Record<string, unknown>>;
@@ -42,6 +42,8 @@ export interface Channel {
    * channel closed. Throws BODY_TOO_LARGE for a frame over the bound, QUEUE_FULL if the peer reads too slowly.
    */
   send(message: Message, parts?: readonly Uint8Array[]): void;
+  /** The same with parts that are given away: their buffers are freed once the system took them, not at some later collection. */
+  give(message: Message, parts: readonly Uint8Array[]): void;
   /** Resolves when everything sent so far was handed to the system, or the channel closed. */
   drained(): Promise<void>;
   /** Bytes sent that the system has not taken yet. */
@@ -57,22 +59,30 @@ const MAX_PARTS = 65_536;
 const MAX_FRAME_BYTES = 2 ** 30;
 const MAX_MESSAGE_BYTES = 4 * 2 ** 20;
 
+/** Copying a small frame into one chunk costs less than a gathered write of its parts, in bytes. */
+const COPIED_BYTES = 16 * 2 ** 10;
+
 const align8 = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 const PADDING = new Uint8Array(8);
 const EMPTY = new Uint8Array(0);
 
-/** The chunks of one frame, ready for a gathered write; parts are referenced, not copied. Throws BODY_TOO_LARGE. */
+/**
+ * The chunks of one frame, ready for a gathered write. The parts of a small frame are copied, those of a large one are referenced.
+ * Throws BODY_TOO_LARGE.
+ */
 export function encodeFrame(
   message: Message,
   parts: readonly Uint8Array[] = [],
   options: ChannelOptions = {},
 ): Uint8Array[] {
-  const json = Buffer.from(JSON.stringify(message));
+  const json = JSON.stringify(message);
+  const jsonBytes = Buffer.byteLength(json);
   let payloadBytes = 0;
   for (const part of parts) payloadBytes += align8(part.byteLength);
-  const total = PREFIX_BYTES + parts.length * 4 + json.byteLength + payloadBytes;
+  const headBytes = PREFIX_BYTES + parts.length * 4 + jsonBytes;
+  const total = headBytes + payloadBytes;
   const maxFrameBytes = options.maxFrameBytes ?? MAX_FRAME_BYTES;
-  if (total > maxFrameBytes || json.byteLength > (options.maxMessageBytes ?? MAX_MESSAGE_BYTES)) {
+  if (total > maxFrameBytes || jsonBytes > (options.maxMessageBytes ?? MAX_MESSAGE_BYTES)) {
     throw new GpufaasError(
       'BODY_TOO_LARGE',
       `A message of ${total} bytes is over the limit of ${maxFrameBytes} bytes.`,
@@ -84,21 +94,28 @@ export function encodeFrame(
       `A message of ${parts.length} parts is over the limit of ${MAX_PARTS} parts.`,
     );
   }
-  const head = Buffer.allocUnsafe(PREFIX_BYTES + parts.length * 4 + json.byteLength);
+  const copied = total <= COPIED_BYTES;
+  const head = Buffer.allocUnsafe(copied ? total : headBytes);
   head.writeUInt32LE(MAGIC, 0);
-  head.writeUInt32LE(json.byteLength, 4);
+  head.writeUInt32LE(jsonBytes, 4);
   head.writeUInt32LE(parts.length, 8);
   head.writeUInt32LE(payloadBytes, 12);
-  const chunks: Uint8Array[] = [head];
   let offset = PREFIX_BYTES;
+  for (const part of parts) offset = head.writeUInt32LE(part.byteLength, offset);
+  head.write(json, offset);
+  const chunks: Uint8Array[] = [head];
+  offset = headBytes;
   for (const part of parts) {
-    offset = head.writeUInt32LE(part.byteLength, offset);
-    if (part.byteLength === 0) continue;
-    chunks.push(part);
-    const padding = (8 - (part.byteLength % 8)) % 8;
-    if (padding > 0) chunks.push(PADDING.subarray(0, padding));
+    const padding = align8(part.byteLength) - part.byteLength;
+    if (copied) {
+      head.set(part, offset);
+      head.fill(0, offset + part.byteLength, offset + part.byteLength + padding);
+      offset += part.byteLength + padding;
+    } else {
+      if (part.byteLength > 0) chunks.push(part);
+      if (padding > 0) chunks.push(PADDING.subarray(0, padding));
+    }
   }
-  json.copy(head, offset);
   return chunks;
 }
 
@@ -108,7 +125,10 @@ export class FrameDecoder {
   readonly #maxFrameBytes: number;
   readonly #maxMessageBytes: number;
   #stage: 'prefix' | 'head' | 'payload' = 'prefix';
-  #target: Uint8Array = new Uint8Array(PREFIX_BYTES);
+  /** Bytes of this stage. */
+  #needed = PREFIX_BYTES;
+  /** Where they are gathered; null while none was: a prefix or head that lies whole in a chunk is read there. */
+  #target: Buffer | null = null;
   #filled = 0;
   #partCount = 0;
   #payloadBytes = 0;
@@ -127,35 +147,44 @@ export class FrameDecoder {
   }
 
   push(chunk: Uint8Array): void {
-    let offset = 0;
-    while (offset < chunk.byteLength) {
-      const taken = Math.min(chunk.byteLength - offset, this.#target.byteLength - this.#filled);
-      this.#target.set(chunk.subarray(offset, offset + taken), this.#filled);
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    let at = 0;
+    while (at < bytes.byteLength) {
+      const left = bytes.byteLength - at;
+      if (this.#target === null && left >= this.#needed) {
+        const from = at;
+        at += this.#needed;
+        this.#read(bytes, from);
+        continue;
+      }
+      const target = (this.#target ??= Buffer.allocUnsafe(this.#needed));
+      const taken = Math.min(left, this.#needed - this.#filled);
+      bytes.copy(target, this.#filled, at, at + taken);
       this.#filled += taken;
-      offset += taken;
-      if (this.#filled === this.#target.byteLength) this.#advance();
+      at += taken;
+      if (this.#filled < this.#needed) return;
+      if (this.#stage === 'payload') this.#finish(target.buffer as ArrayBuffer);
+      else this.#read(target, 0);
     }
   }
 
   #expect(stage: 'prefix' | 'head' | 'payload', bytes: number): void {
     this.#stage = stage;
+    this.#needed = bytes;
+    this.#target = null;
     this.#filled = 0;
-    // Unpooled, so that the payload's ArrayBuffer is the frame's own; not zeroed, because every byte is overwritten.
-    this.#target = bytes === 0 ? EMPTY : Buffer.allocUnsafeSlow(bytes);
   }
 
-  #advance(): void {
-    if (this.#stage === 'prefix') this.#readPrefix();
-    else if (this.#stage === 'head') this.#readHead();
-    else this.#finish();
+  #read(bytes: Buffer, at: number): void {
+    if (this.#stage === 'prefix') this.#readPrefix(bytes, at);
+    else this.#readHead(bytes, at);
   }
 
-  #readPrefix(): void {
-    const view = new DataView(this.#target.buffer, this.#target.byteOffset, PREFIX_BYTES);
-    const messageBytes = view.getUint32(4, true);
-    this.#partCount = view.getUint32(8, true);
-    this.#payloadBytes = view.getUint32(12, true);
-    if (view.getUint32(0, true) !== MAGIC) throw notAFrame('it does not begin like one');
+  #readPrefix(bytes: Buffer, at: number): void {
+    const messageBytes = bytes.readUInt32LE(at + 4);
+    this.#partCount = bytes.readUInt32LE(at + 8);
+    this.#payloadBytes = bytes.readUInt32LE(at + 12);
+    if (bytes.readUInt32LE(at) !== MAGIC) throw notAFrame('it does not begin like one');
     if (messageBytes < 2 || messageBytes > this.#maxMessageBytes)
       throw notAFrame(`its message has ${messageBytes} bytes`);
     if (this.#partCount > MAX_PARTS) throw notAFrame(`it claims ${this.#partCount} parts`);
@@ -164,35 +193,40 @@ export class FrameDecoder {
     this.#expect('head', this.#partCount * 4 + messageBytes);
   }
 
-  #readHead(): void {
-    const head = Buffer.from(this.#target.buffer, this.#target.byteOffset, this.#target.byteLength);
+  #readHead(bytes: Buffer, at: number): void {
+    const end = at + this.#needed;
     this.#partBytes = [];
     let sum = 0;
-    for (let i = 0; i < this.#partCount; i++) {
-      const bytes = head.readUInt32LE(i * 4);
-      this.#partBytes.push(bytes);
-      sum += align8(bytes);
+    let offset = at;
+    for (let i = 0; i < this.#partCount; i++, offset += 4) {
+      const partBytes = bytes.readUInt32LE(offset);
+      this.#partBytes.push(partBytes);
+      sum += align8(partBytes);
     }
     if (sum !== this.#payloadBytes) throw notAFrame('its parts do not add up');
     let message: unknown;
     try {
-      message = JSON.parse(head.toString('utf8', this.#partCount * 4));
+      message = JSON.parse(bytes.toString('utf8', offset, end));
     } catch {
       throw notAFrame('its message is not JSON');
     }
     if (typeof message !== 'object' || message === null || Array.isArray(message))
       throw notAFrame('its message is no object');
     this.#message = message as Message;
+    if (this.#payloadBytes === 0) {
+      this.#finish(new ArrayBuffer(0));
+      return;
+    }
     this.#expect('payload', this.#payloadBytes);
-    if (this.#payloadBytes === 0) this.#finish();
+    // Unpooled, so that the payload's ArrayBuffer is the frame's own; not zeroed, because every byte is overwritten.
+    this.#target = Buffer.allocUnsafeSlow(this.#payloadBytes);
   }
 
-  #finish(): void {
-    const { buffer } = this.#target;
+  #finish(payload: ArrayBuffer): void {
     const parts: Uint8Array[] = [];
     let offset = 0;
     for (const bytes of this.#partBytes) {
-      parts.push(bytes === 0 ? new Uint8Array(0) : new Uint8Array(buffer, offset, bytes));
+      parts.push(bytes === 0 ? new Uint8Array(0) : new Uint8Array(payload, offset, bytes));
       offset += align8(bytes);
     }
     const message = this.#message;
@@ -250,16 +284,25 @@ export function openChannel(stream: Duplex, handlers: ChannelHandlers, options: 
     finish(new GpufaasError('INTERNAL', 'The channel to the other process broke.', { cause })),
   );
 
-  return {
+  const channel: Channel = {
     send(message, parts = []) {
       if (closed) return;
       if (stream.writableLength > maxPendingBytes) {
         throw new GpufaasError('QUEUE_FULL', 'The other process does not read what it is sent.');
       }
       const chunks = encodeFrame(message, parts, options);
+      if (chunks.length === 1) {
+        stream.write(chunks[0]);
+        return;
+      }
       stream.cork();
       for (const chunk of chunks) stream.write(chunk);
       stream.uncork();
+    },
+    give(message, parts) {
+      channel.send(message, parts);
+      if (parts.some(({ byteLength }) => byteLength > COPIED_BYTES))
+        void channel.drained().then(() => parts.forEach(freeBuffer));
     },
     drained() {
       if (closed || stream.writableLength === 0) return Promise.resolve();
@@ -280,6 +323,7 @@ export function openChannel(stream: Duplex, handlers: ChannelHandlers, options: 
     },
     close: () => finish(null),
   };
+  return channel;
 }
 
 /** In a child: its end of the channel that the parent opened over `child.stdio[CHANNEL_FD]`. */

@@ -30,6 +30,13 @@ export function placedBytes(lengths: readonly number[]): number {
   return bytes;
 }
 
+/** The same of the parts themselves. */
+export function bytesToPlace(parts: readonly Uint8Array[]): number {
+  let bytes = 0;
+  for (const part of parts) bytes += align8(part.byteLength);
+  return bytes;
+}
+
 /** Writes parts one after the other from `offset` on; null if the system has no room for them. */
 export function writeParts(fd: number, offset: number, parts: readonly Uint8Array[]): number[] | null {
   const lengths: number[] = [];
@@ -127,6 +134,6 @@ export class PayloadWindow {
 
 /** True if parts are large enough for a slot to pay and small enough for it to hold them. */
 export function fitsSlot(parts: readonly Uint8Array[]): boolean {
-  const bytes = placedBytes(parts.map(({ byteLength }) => byteLength));
+  const bytes = bytesToPlace(parts);
   return bytes >= LEAST_PLACED_BYTES && bytes <= SLOT_BYTES;
 }

@@ -23,7 +23,7 @@ import { nativeEnvironment, nodeCommand } from './native-process.ts';
 import { Lanes } from './lanes.ts';
 import { type Channel, CHANNEL_FD, openChannel } from './transport.ts';
 import type { EvictResult, LoadableModel, LoadResult, RunResult } from './types.ts';
-import { PayloadWindow, placedBytes } from './window.ts';
+import { bytesToPlace, PayloadWindow } from './window.ts';
 
 type Loaded = Extract<FromWorker, { type: 'loaded' }>;
 /** The answer of a run as it arrived. */
@@ -319,8 +319,7 @@ export class WorkerProcess {
 
   async run(model: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult> {
     const parts = inputs.map(({ data }) => data);
-    const lengths = parts.map(({ byteLength }) => byteLength);
-    const slot = this.#window?.take(Math.max(placedBytes(lengths), this.#outputBytes.get(model) ?? 0)) ?? null;
+    const slot = this.#window?.take(Math.max(bytesToPlace(parts), this.#outputBytes.get(model) ?? 0)) ?? null;
     try {
       const placed = slot === null ? null : this.#window!.write(slot, parts);
       const lane = instance === undefined ? this.#laneOf.get(model) : this.#instanceLanes.get(model)?.[instance];
@@ -333,7 +332,7 @@ export class WorkerProcess {
         { model, parts: placed === null ? parts : [], ...(via !== undefined && { via }) },
       );
       const outputs = slot === null || ran.placed === null ? ran.parts : this.#read(slot, ran.placed);
-      this.#outputBytes.set(model, placedBytes(outputs.map(({ byteLength }) => byteLength)));
+      this.#outputBytes.set(model, bytesToPlace(outputs));
       return { outputs: joinTensors(ran.outputs, outputs), runMs: ran.runMs };
     } finally {
       if (slot !== null) this.#window!.give(slot);

@@ -19,6 +19,12 @@ describe('freeing a buffer', () => {
     expect(small.toString()).toBe('small');
   });
 
+  it('leaves a small one to the collector', () => {
+    const small = new Uint8Array(1000);
+    freeBuffer(small);
+    expect(small.byteLength).toBe(1000);
+  });
+
   it('frees a chunk that has its buffer to itself', () => {
     const chunk = Buffer.allocUnsafeSlow(65_536);
     freeChunk(chunk);

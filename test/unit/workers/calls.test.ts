@@ -77,6 +77,32 @@ describe('calls under way', () => {
     });
     await expect(failing).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' });
     expect(calls.size).toBe(0);
+    // The lane's timer finds nothing and goes.
+    vi.advanceTimersByTime(100);
     expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it('keep one timer for a lane, which looks again when what it was set for has ended', () => {
+    const { calls, late, add, numbers } = open();
+    void add('a', 'one');
+    vi.advanceTimersByTime(60);
+    calls.resolve(numbers[0]!, null);
+    void add('a', 'two');
+    expect(vi.getTimerCount()).toBe(1);
+    vi.advanceTimersByTime(90);
+    expect(late).toEqual([]);
+    vi.advanceTimersByTime(20);
+    expect(late).toEqual(['two']);
+  });
+
+  it('with a shorter limit than the one before are watched by their own', () => {
+    const { calls, late, numbers } = open();
+    const add = (what: string, limitMs: number): void =>
+      void calls.add({ lane: 'a', limitMs, what }, (number) => numbers.push(number)).catch(() => undefined);
+    add('long', 1000);
+    add('short', 50);
+    calls.resolve(numbers[0]!, null);
+    vi.advanceTimersByTime(60);
+    expect(late).toEqual(['short']);
   });
 });
