@@ -19,6 +19,7 @@ export class Call {
   #waitingSinceMs = 0;
   /** Time in which at least one run was under way. */
   #waitedMs = 0;
+  #endedAtMs: number | null = null;
 
   constructor(clock: Clock, id: string, name: string, version: number, surface: Surface, arrivedAtMs: number) {
     this.#clock = clock;
@@ -65,6 +66,11 @@ export class Call {
     }
   }
 
+  /** Its time stands still from now on. */
+  end(): void {
+    this.#endedAtMs = this.#clock.now();
+  }
+
   summary(): CallSummary {
     return {
       version: this.version,
@@ -109,7 +115,7 @@ export class Call {
       hiddenLoadMs += run.hiddenLoadMs ?? 0;
       runMs += run.runMs;
     }
-    const now = this.#clock.now();
+    const now = this.#endedAtMs ?? this.#clock.now();
     const totalMs = now - this.arrivedAtMs;
     const waitedMs = this.#waitedMs + (this.#waitingRuns > 0 ? now - this.#waitingSinceMs : 0);
     const handlerMs = this.surface === 'infer' ? 0 : Math.max(0, totalMs - waitedMs);

@@ -34,6 +34,8 @@ export class Calls {
   readonly #clock: Clock;
   readonly #onEnd: (record: InvocationRecord) => void;
   #underWay = 0;
+  /** Records of what ended in this turn of the event loop. */
+  #ended: (() => InvocationRecord)[] = [];
   #draining = false;
   #idle: (() => void)[] = [];
 
@@ -223,11 +225,20 @@ export class Calls {
   }
 
   #end(call: Call, status: number, error: GpufaasError | null): void {
-    this.#onEnd(call.record(status, error));
+    call.end();
+    // Remembering waits until the answer is on its way.
+    if (this.#ended.push(() => call.record(status, error)) === 1) setImmediate(() => this.#remember());
     if (--this.#underWay > 0) return;
+    if (this.#idle.length > 0) this.#remember();
     const idle = this.#idle;
     this.#idle = [];
     for (const resolve of idle) resolve();
+  }
+
+  #remember(): void {
+    const ended = this.#ended;
+    this.#ended = [];
+    for (const record of ended) this.#onEnd(record());
   }
 
   #refuseIfDraining(): void {

@@ -237,6 +237,7 @@ export class Deployments {
       throw deployError(error, { name: manifest.name, serves: catalog.get(manifest.name) !== undefined, printed });
     } finally {
       dismiss();
+      lines.close();
     }
   }
 

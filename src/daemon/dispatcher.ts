@@ -43,7 +43,8 @@ export class Dispatcher {
   readonly #wishes = new Set<Wish>();
   /** Models whose files are in the host cache. */
   readonly #hostCached = new Set<string>();
-  #pumpScheduled = false;
+  /** What was applied is decided on: in this turn of the event loop, or after its callbacks; null: nothing was. */
+  #pumping: 'soon' | 'later' | null = null;
   #cancelWake: (() => void) | null = null;
   #wakeAtMs = Infinity;
 
@@ -124,9 +125,10 @@ export class Dispatcher {
 
   /** The worker died: what it held is gone, what it did is tried once more elsewhere. `culprit` is the model at fault, if known; null: none. */
   deviceLost(id: string, reason: string, culprit?: string | null): void {
-    const { suspects, lost } = this.#executor.clear(this.#executor.slot(id));
+    const { suspects, lost, ended } = this.#executor.clear(this.#executor.slot(id));
     this.#emit({ type: 'device', device: id, state: 'lost', reason });
     this.#apply({ type: 'device-lost', device: id });
+    for (const request of ended) this.#apply({ type: 'cancelled', request });
     this.#executor.giveUp(
       lost,
       new GpufaasError(
@@ -266,14 +268,20 @@ export class Dispatcher {
 
   #apply(event: SchedulerEvent): void {
     this.#core.apply(this.#clock.now(), event);
-    if (this.#pumpScheduled) return;
-    this.#pumpScheduled = true;
+    if (this.#pumping === 'soon') return;
+    // Where nothing else waits there is nothing to hand out: the answer goes first.
+    if (event.type === 'run-finished' && this.#pending.size <= 1) {
+      if (this.#pumping === null) setImmediate(() => this.#pumping === 'later' && this.#pump());
+      this.#pumping = 'later';
+      return;
+    }
+    this.#pumping = 'soon';
     // All that happens in one turn of the event loop is one instant to the core.
     queueMicrotask(() => this.#pump());
   }
 
   #pump(): void {
-    this.#pumpScheduled = false;
+    this.#pumping = null;
     const now = this.#clock.now();
     for (const action of this.#core.decide(now)) {
       if (action.type === 'reservation') this.#loans.answered(action);

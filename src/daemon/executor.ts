@@ -3,17 +3,18 @@
 
 import type { Clock } from '../clock.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
-import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
+import type { RequestId, SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { Tensor } from '../tensors.ts';
-import type { LoadableModel, LoadResult } from '../workers/types.ts';
+import type { LoadableModel, LoadResult, RunResult } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { announceEnd } from './hand-over.ts';
 import type { BeforeLoad } from './load-plan.ts';
 import type { ModelHealth } from './model-health.ts';
 import { type LoadTier, Observations, type Refined } from './observations.ts';
-import type { InferenceResult, Pending, PendingRequests } from './pending.ts';
+import type { Pending, PendingRequests } from './pending.ts';
 import { rejection } from './rejections.ts';
+import { resultOf } from './result.ts';
 import { giveUp, narrow, runSideBySide, widen } from './side-by-side.ts';
 import type { Load, Slot } from './slot.ts';
 
@@ -107,14 +108,22 @@ export class Executor {
     }
   }
 
-  /** Everything on the device is gone; returns the models that may have been the cause and the requests not tried again. */
-  clear(slot: Slot): { suspects: Map<string, 'load' | 'run'>; lost: Pending[] } {
+  /**
+   * Everything on the device is gone; returns the models that may have been the cause, the requests not tried again, and those of
+   * its runs that nobody waits for any more.
+   */
+  clear(slot: Slot): { suspects: Map<string, 'load' | 'run'>; lost: Pending[]; ended: RequestId[] } {
     this.lastNewsAtMs = this.#clock.now();
     const suspects = new Map<string, 'load' | 'run'>();
     const lost: Pending[] = [];
+    const ended: RequestId[] = [];
     for (const run of slot.runs.values()) {
       suspects.set(run.model, 'run');
-      for (const pending of this.#pending.among(run.requests)) if (++pending.retries > RETRIES) lost.push(pending);
+      for (const id of run.requests) {
+        const pending = this.#pending.get(id);
+        if (pending === undefined) ended.push(id);
+        else if (++pending.retries > RETRIES) lost.push(pending);
+      }
     }
     for (const [model, { endedAtMs, instances }] of slot.loads) {
       if (endedAtMs === null || instances?.ready === false) suspects.set(model, 'load');
@@ -124,7 +133,7 @@ export class Executor {
     slot.narrowing = null;
     slot.loads.clear();
     slot.measured = null;
-    return { suspects, lost };
+    return { suspects, lost, ended };
   }
 
   #widen(action: Action<'widen'>): void {
@@ -261,9 +270,18 @@ export class Executor {
     const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
     // Emulated devices stay exact.
     const expectedMs = slot.device.kind === 'emulated' ? null : this.#expectedMs(action, rows);
-    const cancelAhead = announceEnd(slot, expectedMs, this.#clock, () => {
+    const give = (pending: Pending, outputs: readonly Tensor[], beganAtMs: number): void =>
+      this.#pending.answer(pending, resultOf(pending, outputs, action, load, beganAtMs, this.#clock.now()));
+    const announce = (): void => {
       if (slot.runs.has(action.run)) this.#apply({ type: 'run-ending', device: action.device, run: action.run });
-    });
+    };
+    const cancelAhead = announceEnd(slot, expectedMs, this.#clock, announce);
+    // Of several side by side each is answered when it is done, and with the first of them there is room for the next.
+    const answerEarly = (index: number, { outputs }: RunResult): void => {
+      if (!slot.runs.has(action.run)) return;
+      announce();
+      give(members[index]!, outputs, Math.max(now, slot.lastRunEndedAtMs));
+    };
     const finish = (): boolean => {
       cancelAhead();
       if (!slot.runs.delete(action.run)) return false;
@@ -275,7 +293,7 @@ export class Executor {
     const only = members.length === 1 ? members[0]! : null;
     const answers =
       only === null
-        ? this.#runTogether(slot, action, members, load)
+        ? this.#runTogether(slot, action, members, load, answerEarly)
         : slot.runner.run(action.model, only.request.inputs).then((result): BatchAnswer[] => [result]);
     answers.then(
       (results) => {
@@ -293,7 +311,7 @@ export class Executor {
         for (const [index, pending] of members.entries()) {
           const answer = results[index]!;
           if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
-          else this.#answer(pending, answer.outputs, action, load, beganAtMs);
+          else give(pending, answer.outputs, beganAtMs);
         }
       },
       (thrown: unknown) => {
@@ -314,10 +332,11 @@ export class Executor {
     { model, sideBySide }: Action<'run'>,
     members: readonly Pending[],
     load: Load | undefined,
+    onAnswer: (index: number, answer: RunResult) => void,
   ): Promise<BatchAnswer[]> {
     if (sideBySide !== true) return runBatch(slot.runner, model, members);
     const instances = load?.instances ?? null;
-    const { answers, runMs, unfit } = await runSideBySide(slot.runner, model, members, instances);
+    const { answers, runMs, unfit } = await runSideBySide(slot.runner, model, members, instances, onAnswer);
     if (instances === null || slot.loads.get(model)?.instances !== instances) return answers;
     if (unfit) giveUp(slot, model, this.#apply);
     // The first time is that of sessions which never ran.
@@ -330,36 +349,6 @@ export class Executor {
 
   #expectedMs({ model, sideBySide }: Action<'run'>, rows: number): number | null {
     return sideBySide === true ? this.#observations.sideBySideMs(model) : this.#observations.expectedRunMs(model, rows);
-  }
-
-  #answer(
-    pending: Pending,
-    outputs: readonly Tensor[],
-    action: Action<'run'>,
-    load: Load | undefined,
-    startedAtMs: number,
-  ): void {
-    const { submittedAtMs, request } = pending;
-    const loadMs =
-      load === undefined
-        ? 0
-        : Math.max(0, Math.min(load.endedAtMs ?? startedAtMs, startedAtMs) - Math.max(load.startedAtMs, submittedAtMs));
-    const coldAfterMs = request.coldAfterMs ?? submittedAtMs;
-    const loadedAtMs = load?.endedAtMs ?? 0;
-    const isMiss = action.cache === 'miss' || loadMs > 0 || loadedAtMs > coldAfterMs;
-    const hiddenLoadMs = Math.min(loadedAtMs, submittedAtMs) - Math.max(load?.startedAtMs ?? 0, coldAfterMs);
-    const result: InferenceResult = {
-      outputs,
-      device: action.device,
-      cache: isMiss ? 'miss' : 'hit',
-      queueMs: Math.max(0, startedAtMs - submittedAtMs - loadMs),
-      loadMs,
-      hiddenLoadMs: Math.max(0, hiddenLoadMs),
-      runMs: this.#clock.now() - startedAtMs,
-      // What waited for a load runs where it does because of the load: by the time of the run the device holds the model.
-      decision: (isMiss ? load?.decision : null) ?? action.decision ?? null,
-    };
-    this.#pending.answer(pending, result);
   }
 
   /** Ends requests that are not tried again. */

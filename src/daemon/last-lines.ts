@@ -10,10 +10,17 @@ const MAX_LENGTH = 500;
 export class LastLines {
   /** One more than is given: it may be the one left out. */
   #lines: LogLine[] = [];
+  #closed = false;
 
   add(line: LogLine): void {
-    if (line.text.trim() === '') return;
+    if (this.#closed || line.text.trim() === '') return;
     this.#lines = [...this.#lines.slice(-MAX_LINES), line];
+  }
+
+  /** Keeps nothing from now on: the process prints for as long as it serves. */
+  close(): void {
+    this.#closed = true;
+    this.#lines = [];
   }
 
   /** The texts, oldest first, without the line that says of the process what the error says too. */

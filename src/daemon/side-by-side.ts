@@ -4,7 +4,7 @@
 import type { Device } from '../devices/types.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
-import type { LoadableModel, Runner } from '../workers/types.ts';
+import type { LoadableModel, Runner, RunResult } from '../workers/types.ts';
 import { type BatchAnswer, runAlone } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import type { BeforeLoad } from './load-plan.ts';
@@ -106,7 +106,7 @@ export async function narrow(holder: Holder, model: string): Promise<void> {
 export interface Together {
   /** In the order of the requests. */
   readonly answers: BatchAnswer[];
-  /** The time of the longest; null: not all ran in an instance. */
+  /** Their mean: who is done first begins the next; null: not all ran in an instance. */
   readonly runMs: number | null;
   /** Some instance failed where the request itself did not. */
   readonly unfit: boolean;
@@ -114,16 +114,21 @@ export interface Together {
 
 /**
  * Runs requests at once, each in an instance of its own. One that fails, or finds no instance, runs by itself after the others.
- * Throws WORKER_DIED alone.
+ * `onAnswer` is told of each that an instance has answered, before the others are there. Throws WORKER_DIED alone.
  */
 export async function runSideBySide(
   runner: Pick<Runner, 'run'>,
   model: string,
   members: readonly Pick<Pending, 'request'>[],
   instances: Instances | null,
+  onAnswer: (index: number, answer: RunResult) => void,
 ): Promise<Together> {
   const together = instances?.ready === true ? members.slice(0, instances.count) : [];
-  const runs = together.map(({ request }, index) => inInstance(runner, model, request, index, instances!));
+  const runs = together.map(async ({ request }, index) => {
+    const answer = await inInstance(runner, model, request, index, instances!);
+    if (answer !== null) onAnswer(index, answer);
+    return answer;
+  });
   const inInstances = await Promise.all(runs);
   const answers: BatchAnswer[] = [];
   const times: number[] = [];
@@ -135,7 +140,11 @@ export async function runSideBySide(
     if (!failed && inInstances[index] === null) unfit = true;
     answers.push(answer);
   }
-  return { answers, runMs: times.length === members.length ? Math.max(...times) : null, unfit };
+  return {
+    answers,
+    runMs: times.length === members.length ? times.reduce((a, b) => a + b) / times.length : null,
+    unfit,
+  };
 }
 
 /** null if the run failed for a reason other than the death of the worker. */
@@ -145,7 +154,7 @@ async function inInstance(
   { inputs }: Pending['request'],
   index: number,
   { runs }: Instances,
-): Promise<BatchAnswer | null> {
+): Promise<RunResult | null> {
   const run = runner.run(model, inputs, index);
   runs.add(run);
   try {

@@ -656,11 +656,72 @@ describe('runs side by side', () => {
     runner.failRun(new GpufaasError('BAD_TENSOR', 'no'));
     runner.finishRun();
     await settle();
-    expect(runner.asked.at(-1)).toBe('run a');
+    expect(runner.asked.slice(-3).toSorted()).toEqual(['run a', 'run a in 0', 'run a in 1']);
+    // The next two lie before it.
+    runner.finishRun();
+    runner.finishRun();
+    await settle();
     runner.failRun(new GpufaasError('BAD_TENSOR', 'no'));
     await expect(waiting[1]).rejects.toMatchObject({ code: 'BAD_TENSOR' });
     await expect(waiting[2]).resolves.toMatchObject({ cache: 'hit' });
     for (const each of waiting) each.catch(() => undefined);
+  });
+
+  it('answers each when it is done, and hands the next ones over with the first', async () => {
+    const { runner, waiting } = await crowd();
+    runner.finishRun();
+    await settle();
+    expect(runner.runs).toHaveLength(2);
+    runner.finishRun();
+    await expect(waiting[1]).resolves.toMatchObject({ cache: 'hit' });
+    await settle();
+    // The other one is still at its first, and two more lie there.
+    expect(runner.runs).toHaveLength(3);
+    expect(runner.asked.slice(-2)).toEqual(['run a in 0', 'run a in 1']);
+    for (let i = 0; i < 10; i++) {
+      runner.finishRun();
+      await settle();
+    }
+    expect(await Promise.all(waiting)).toHaveLength(12);
+  });
+
+  it('does not run again what was answered before the worker died', async () => {
+    const { runner, waiting, dispatcher } = await crowd();
+    runner.finishRun();
+    await settle();
+    runner.finishRun();
+    await waiting[1];
+    await settle();
+    runner.die();
+    dispatcher.deviceLost('cpu:0', 'killed');
+    dispatcher.deviceReady('cpu:0');
+    await settle();
+    runner.finishLoad();
+    const before = runner.asked.length;
+    for (let i = 0; i < 10; i++) {
+      await settle();
+      runner.finishRun();
+    }
+    await settle();
+    expect(runner.asked.slice(before)).toEqual(Array.from({ length: 10 }, () => 'run a'));
+    expect(await Promise.all(waiting)).toHaveLength(12);
+  });
+
+  it('loads nothing for a call that was given up before the worker died under it', async () => {
+    const { dispatcher, runners, addModel } = setUp(1);
+    addModel('a');
+    const caller = new AbortController();
+    const answer = dispatcher.infer(request('a'), caller.signal);
+    await settle();
+    runners[0]!.finishLoad();
+    await settle();
+    caller.abort();
+    await expect(answer).rejects.toMatchObject({ code: 'CANCELLED' });
+    runners[0]!.die();
+    dispatcher.deviceLost('cpu:0', 'killed');
+    dispatcher.deviceReady('cpu:0');
+    await settle();
+    expect(runners[0]!.asked).toEqual(['load a', 'run a']);
   });
 
   it('tries both again when the worker dies under them', async () => {
