@@ -1,7 +1,8 @@
 // Serving compared, paired in one run:
 //   1. a hit through HTTP (binary tensors, 600 KB) against the same run in this process, and against HTTP alone: the same body
 //      sent to a bare node:http server that only reads it;
-//   2. gpufaas against a plain Fastify + onnxruntime-node server, one client and sixteen.
+//   2. gpufaas against a plain Fastify + onnxruntime-node server, one client and sixteen; with one client also against a bare relay to
+//      another process (relay-server.ts), which shows what of the difference is the way there.
 //   npm run bench:serving [-- --seconds 4 --rounds 5 --megabytes 20]
 // Prints a table and, with --json, the figures.
 
@@ -51,29 +52,20 @@ async function start(script: string, ...args: string[]): Promise<string> {
 }
 
 /**
- * Milliseconds of each call of `a` and `b`, which take turns of `turn` calls. The first calls of a turn are not counted: before them
- * the machine is left alone for a moment, since threads of a session that just ran spin for some time and would take the
- * other's cores.
+ * Milliseconds of each call of each side; they take turns of `TURN` calls. The first calls of a turn are not counted: before them the
+ * machine is left alone for a moment, since threads of a session that just ran spin for some time and would take the others' cores.
  */
-async function alternate(
-  a: () => Promise<unknown>,
-  b: () => Promise<unknown>,
-  turn: number,
-): Promise<{ a: number[]; b: number[] }> {
+async function alternate(...sides: readonly (() => Promise<unknown>)[]): Promise<number[][]> {
   // Servers that have run for a while are compared: their code is compiled by then.
-  for (let index = 0; index < COMPILED_AFTER; index++) await a();
-  for (let index = 0; index < COMPILED_AFTER; index++) await b();
-  const times = { a: [] as number[], b: [] as number[] };
-  while (times.b.length < shots) {
-    for (const [name, work] of [
-      ['a', a],
-      ['b', b],
-    ] as const) {
+  for (const work of sides) for (let index = 0; index < COMPILED_AFTER; index++) await work();
+  const times: number[][] = sides.map(() => []);
+  while (times.at(-1)!.length < shots) {
+    for (const [side, work] of sides.entries()) {
       await setTimeout(PAUSE_MS);
-      for (let index = -WARM_UP; index < turn; index++) {
+      for (let index = -WARM_UP; index < TURN; index++) {
         const startMs = performance.now();
         await work();
-        if (index >= 0) times[name].push(performance.now() - startMs);
+        if (index >= 0) times[side]!.push(performance.now() - startMs);
       }
     }
   }
@@ -87,23 +79,21 @@ async function hitOverhead(url: string) {
   const data = Float32Array.from({ length: 150_000 }, (_, index) => (index % 97) / 97);
   const session = await InferenceSession.create(path, { intraOpNumThreads: 1 });
   const shot = binaryShot(url, 'wide', [1, 150_000], data);
-  const times = await alternate(
+  const [hit, inProcess] = await alternate(
     () => shoot(agent, shot),
     () => session.run({ input: new Tensor('float32', data, [1, 150_000]) }),
-    TURN,
   );
   await session.release();
   const sink: Shot = { ...shot, url: new URL(await start('./sink-server.ts')) };
-  const beside = await alternate(
+  const [beside, httpAlone] = await alternate(
     () => shoot(agent, shot),
     () => shoot(agent, sink),
-    TURN,
   );
   return {
-    throughHttpMs: quantile(times.a, 0.5),
-    inProcessMs: quantile(times.b, 0.5),
-    besideHttpAloneMs: quantile(beside.a, 0.5),
-    httpAloneMs: quantile(beside.b, 0.5),
+    throughHttpMs: quantile(hit!, 0.5),
+    inProcessMs: quantile(inProcess!, 0.5),
+    besideHttpAloneMs: quantile(beside!, 0.5),
+    httpAloneMs: quantile(httpAlone!, 0.5),
     bodyBytes: shot.body.byteLength,
   };
 }
@@ -121,11 +111,13 @@ async function againstPlain(url: string) {
     headers: { 'content-type': 'application/octet-stream', 'x-shape': shape.join(',') },
     body: new Uint8Array(data.buffer),
   };
+  const relayed: Shot = { ...plain, url: new URL(await start('./relay-server.ts', path)) };
   const one = await alternate(
     () => shoot(agent, ours),
     () => shoot(agent, plain),
-    TURN,
+    () => shoot(agent, relayed),
   );
+  const [gpufaasP50Ms, plainP50Ms, relayP50Ms] = one.map((times) => quantile(times, 0.5));
   const sixteen: { ours: number; plain: number }[] = [];
   for (let round = 0; round < rounds; round++) {
     // Turn and turn about, the first one changing, so that drift hits both alike.
@@ -138,7 +130,7 @@ async function againstPlain(url: string) {
     sixteen.push(round % 2 === 0 ? { ours: a, plain: b } : { ours: b, plain: a });
   }
   return {
-    oneClient: { gpufaasP50Ms: quantile(one.a, 0.5), plainP50Ms: quantile(one.b, 0.5) },
+    oneClient: { gpufaasP50Ms: gpufaasP50Ms!, plainP50Ms: plainP50Ms!, relayP50Ms: relayP50Ms! },
     sixteenClients: sixteen,
     medianRatio: quantile(
       sixteen.map((pair) => pair.ours / pair.plain),
@@ -163,7 +155,7 @@ try {
       `HTTP alone, the same body              ${ms(overhead.httpAloneMs)} (beside it the hit: ${ms(overhead.besideHttpAloneMs)})\n`,
     );
     console.log(
-      `one client       gpufaas p50 ${ms(plain.oneClient.gpufaasP50Ms)}   plain p50 ${ms(plain.oneClient.plainP50Ms)}`,
+      `one client       gpufaas p50 ${ms(plain.oneClient.gpufaasP50Ms)}   plain p50 ${ms(plain.oneClient.plainP50Ms)}   bare relay p50 ${ms(plain.oneClient.relayP50Ms)}`,
     );
     for (const { ours, plain: other } of plain.sixteenClients) {
       console.log(
