@@ -3,6 +3,7 @@
 
 import { readFileSync, rmSync } from 'node:fs';
 import { systemClock, type Clock } from '../clock.ts';
+import { compileEarly } from '../compile-early.ts';
 import { resolveDevices } from '../devices/resolve.ts';
 import type { Device } from '../devices/types.ts';
 import { toGpufaasError } from '../errors.ts';
@@ -90,6 +91,7 @@ const WARM_UP_MS = 30_000;
 /** Starts a daemon; resolves once it listens and every device was asked to start. */
 export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
   const { home } = options;
+  compileEarly();
   createHome(home);
   const lock = acquireInstanceLock(home);
   const undo: (() => void | Promise<void>)[] = [() => lock.release()];

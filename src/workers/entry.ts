@@ -2,6 +2,7 @@
 // heartbeats. It ends when its parent's end of the channel closes, however the parent ended.
 
 import { writeFileSync } from 'node:fs';
+import { compileEarly } from '../compile-early.ts';
 import { toGpufaasError } from '../errors.ts';
 import { openBackend, runsInline, sharesThread } from './backends/open.ts';
 import type { Backend } from './backends/backend.ts';
@@ -21,6 +22,8 @@ import { ModelThread, ThreadHost } from './thread-host.ts';
 import { channelToParent } from './transport.ts';
 
 const config = JSON.parse(process.env[WORKER_VARIABLE]!) as WorkerConfig;
+// For the threads of models too.
+compileEarly();
 
 // A Ctrl-C in the terminal reaches the whole process group; the daemon decides when its workers end.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
