@@ -58,6 +58,7 @@ export class Calls {
   /** Refuses what comes from now on; resolves when what is under way has ended, false if that took too long. */
   drain(timeoutMs: number): Promise<boolean> {
     this.#draining = true;
+    this.#remember();
     if (this.#underWay === 0) return Promise.resolve(true);
     return new Promise((resolve) => {
       const cancel = this.#clock.after(timeoutMs, () => resolve(false));
