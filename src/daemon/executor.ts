@@ -4,7 +4,6 @@
 import type { Clock } from '../clock.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { RequestId, SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
-import type { Tensor } from '../tensors.ts';
 import type { LoadableModel, LoadResult, RunResult } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
@@ -19,6 +18,7 @@ import { giveUp, narrow, runSideBySide, widen } from './side-by-side.ts';
 import type { Load, Slot } from './slot.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
+type Ran = Pick<RunResult, 'outputs' | 'runMs'>;
 
 /** What the executor works with. */
 export interface ExecutorParts {
@@ -270,17 +270,21 @@ export class Executor {
     const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
     // Emulated devices stay exact.
     const expectedMs = slot.device.kind === 'emulated' ? null : this.#expectedMs(action, rows);
-    const give = (pending: Pending, outputs: readonly Tensor[], beganAtMs: number): void =>
-      this.#pending.answer(pending, resultOf(pending, outputs, action, load, beganAtMs, this.#clock.now()));
+    const give = (pending: Pending, { outputs, runMs }: Ran, lastEndedAtMs: number): void => {
+      const endedAtMs = this.#clock.now();
+      // One that was handed over ahead begins when the last one has ended; beside runs side by side it began before that.
+      const beganAtMs = Math.max(now, Math.min(lastEndedAtMs, endedAtMs - runMs));
+      this.#pending.answer(pending, resultOf(pending, outputs, action, load, beganAtMs, endedAtMs));
+    };
     const announce = (): void => {
       if (slot.runs.has(action.run)) this.#apply({ type: 'run-ending', device: action.device, run: action.run });
     };
     const cancelAhead = announceEnd(slot, expectedMs, this.#clock, announce);
     // Of several side by side each is answered when it is done, and with the first of them there is room for the next.
-    const answerEarly = (index: number, { outputs }: RunResult): void => {
+    const answerEarly = (index: number, answer: RunResult): void => {
       if (!slot.runs.has(action.run)) return;
       announce();
-      give(members[index]!, outputs, Math.max(now, slot.lastRunEndedAtMs));
+      give(members[index]!, answer, slot.lastRunEndedAtMs);
     };
     const finish = (): boolean => {
       cancelAhead();
@@ -297,7 +301,7 @@ export class Executor {
         : slot.runner.run(action.model, only.request.inputs).then((result): BatchAnswer[] => [result]);
     answers.then(
       (results) => {
-        const beganAtMs = Math.max(now, slot.lastRunEndedAtMs);
+        const lastEndedAtMs = slot.lastRunEndedAtMs;
         if (!finish()) return;
         slot.lastRunEndedAtMs = this.lastNewsAtMs;
         this.#health.ran(action.model);
@@ -311,7 +315,7 @@ export class Executor {
         for (const [index, pending] of members.entries()) {
           const answer = results[index]!;
           if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
-          else give(pending, answer.outputs, beganAtMs);
+          else give(pending, answer, lastEndedAtMs);
         }
       },
       (thrown: unknown) => {

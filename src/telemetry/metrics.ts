@@ -49,10 +49,10 @@ export function createMetrics(source: MetricsSource): Metrics {
   const forget = (name: string): void => {
     for (const metric of [...Object.values(own), ...Object.values(foreign)]) void removeSeries(metric, name);
   };
-  const count = (event: PlatformEvent): void => {
+  const count = ({ event, single }: Waiting): void => {
     if (event.type === 'invocation') {
       countOwn(own, event.record);
-      countForeign(foreign, event.record, source);
+      countForeign(foreign, event.record, single);
     } else if (event.type === 'load') {
       const result = event.errorCode === null ? 'ok' : 'failed';
       own.loads.labels(event.device, event.reason, result).inc();
@@ -69,14 +69,14 @@ export function createMetrics(source: MetricsSource): Metrics {
   };
 
   // Counting waits until there are some to count, or somebody asks: one after the other costs less than one at a time.
-  let waiting: PlatformEvent[] = [];
+  let waiting: Waiting[] = [];
   const flush = (): void => {
     const events = waiting;
     waiting = [];
-    for (const event of events) count(event);
+    for (const each of events) count(each);
   };
   const unsubscribe = source.subscribe((event) => {
-    const gathered = waiting.push(event);
+    const gathered = waiting.push({ event, single: isOfSingleModel(event, source) });
     // What is removed must be gone before the next scrape.
     if (gathered === COUNTED_TOGETHER || event.type === 'function') setImmediate(flush);
   });
@@ -88,6 +88,17 @@ export function createMetrics(source: MetricsSource): Metrics {
     },
     close: unsubscribe,
   };
+}
+
+/** An event that is not counted yet. */
+interface Waiting {
+  readonly event: PlatformEvent;
+  /** The function has one model, which goes by its name; seen at once, for the next version may have more. */
+  readonly single: boolean;
+}
+
+function isOfSingleModel(event: PlatformEvent, source: MetricsSource): boolean {
+  return event.type === 'invocation' && (source.function(event.record.function)?.models.length ?? 1) === 1;
 }
 
 type OwnMetrics = ReturnType<typeof ownMetrics>;
@@ -248,12 +259,11 @@ function countOwn(own: OwnMetrics, record: InvocationRecord): void {
   }
 }
 
-function countForeign(foreign: ForeignMetrics, record: InvocationRecord, source: MetricsSource): void {
+function countForeign(foreign: ForeignMetrics, record: InvocationRecord, single: boolean): void {
   const code = String(record.status);
   foreign.faasInvocations.labels(openFaasName(record.function), code).inc();
   foreign.faasSeconds.labels(openFaasName(record.function), code).observe(record.timing.totalMs / 1000);
   const version = String(record.version);
-  const single = (source.function(record.function)?.models.length ?? 1) === 1;
   const nameOf = (model: string): string => (single ? record.function : `${record.function}.${model}`);
   for (const run of record.runs) {
     const model = nameOf(run.model);

@@ -685,6 +685,24 @@ describe('runs side by side', () => {
     expect(await Promise.all(waiting)).toHaveLength(12);
   });
 
+  it('took no less than its own run, however late the group before it ended', async () => {
+    const { runner, waiting, clock } = await crowd();
+    runner.finishRun();
+    await settle();
+    runner.finishRun();
+    await settle();
+    // The first of the next group runs from here on, beside the other one of this group.
+    const slow = runner.runs.shift()!;
+    clock.advance(100);
+    slow.resolve({ outputs: slow.inputs, runMs: 100 });
+    await settle();
+    const next = runner.runs.shift()!;
+    clock.advance(1);
+    next.resolve({ outputs: next.inputs, runMs: 100 });
+    expect(await waiting[3]).toMatchObject({ runMs: 100 });
+    for (const each of waiting) each.catch(() => undefined);
+  });
+
   it('does not run again what was answered before the worker died', async () => {
     const { runner, waiting, dispatcher } = await crowd();
     runner.finishRun();

@@ -1,6 +1,6 @@
 // What Prometheus sees after given events.
 
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import type { InvocationRecord } from '../../../src/api/schemas.ts';
 import { createMetrics } from '../../../src/telemetry/metrics.ts';
 import { FakePlatform } from '../../helpers/fake-platform.ts';
@@ -114,4 +114,21 @@ test('two daemons in one process do not share figures, and closing ends the list
   expect(one.platform.listeners).toBe(1);
   one.metrics.close();
   expect(one.platform.listeners).toBe(0);
+});
+
+test('a call is counted under the name that its model had then, whatever the next version has', async () => {
+  const { platform, metrics } = start();
+  platform.emit({ type: 'invocation', record });
+  await new Promise(setImmediate);
+  const served = platform.function('echo')!;
+  const [model] = served.models;
+  vi.spyOn(platform, 'function').mockReturnValue({
+    ...served,
+    version: 4,
+    models: [model!, { ...model!, name: 'other' }],
+  });
+  platform.emit({ type: 'function', at: 'now', function: 'echo', version: 4, change: 'deployed' });
+  const text = await metrics.text();
+  expect(text).toContain('nv_inference_count{model="echo",version="3"} 2');
+  expect(text).not.toContain('echo.model');
 });
