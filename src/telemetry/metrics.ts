@@ -76,7 +76,10 @@ export function createMetrics(source: MetricsSource): Metrics {
     for (const each of events) count(each);
   };
   const unsubscribe = source.subscribe((event) => {
-    const gathered = waiting.push({ event, single: isOfSingleModel(event, source) });
+    const models = event.type === 'invocation' ? source.function(event.record.function)?.models.length : 1;
+    // A call that outlived its function: the series are gone already.
+    if (models === undefined) return;
+    const gathered = waiting.push({ event, single: models === 1 });
     // What is removed must be gone before the next scrape.
     if (gathered === COUNTED_TOGETHER || event.type === 'function') setImmediate(flush);
   });
@@ -95,10 +98,6 @@ interface Waiting {
   readonly event: PlatformEvent;
   /** The function has one model, which goes by its name; seen at once, for the next version may have more. */
   readonly single: boolean;
-}
-
-function isOfSingleModel(event: PlatformEvent, source: MetricsSource): boolean {
-  return event.type === 'invocation' && (source.function(event.record.function)?.models.length ?? 1) === 1;
 }
 
 type OwnMetrics = ReturnType<typeof ownMetrics>;

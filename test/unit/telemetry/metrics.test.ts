@@ -132,3 +132,15 @@ test('a call is counted under the name that its model had then, whatever the nex
   expect(text).toContain('nv_inference_count{model="echo",version="3"} 2');
   expect(text).not.toContain('echo.model');
 });
+
+test('a call that ends after its function was removed brings no series back', async () => {
+  const { platform, metrics } = start();
+  platform.emit({ type: 'invocation', record });
+  vi.spyOn(platform, 'function').mockReturnValue(undefined);
+  platform.emit({ type: 'function', at: 'now', function: 'echo', version: 3, change: 'removed' });
+  await new Promise(setImmediate);
+  platform.emit({ type: 'invocation', record });
+  const text = await metrics.text();
+  expect(text).not.toMatch(/(function|model)="echo"/);
+  expect(text).not.toContain('gateway_function_invocation_total{');
+});
