@@ -3,6 +3,7 @@
 import { styleText } from 'node:util';
 import type { DeviceStatus, PsResponse, ResidentModel } from '../../api/schemas.ts';
 import { formatDuration, formatSize } from '../../units.ts';
+import { ago } from './ago.ts';
 import { renderTable } from './table.ts';
 
 /** Each device with all that is resident there; `only` narrows to the devices that hold a function's models, if any do. */
@@ -76,10 +77,6 @@ function state({ inUse, state, instances = 0 }: ResidentModel): string {
 
 function measured(device: DeviceStatus): string {
   return device.measuredBytes === null ? '-' : formatSize(Math.max(0, device.measuredBytes));
-}
-
-function ago(at: string | null, nowMs: number): string {
-  return at === null ? 'never' : `${formatDuration(Math.max(0, nowMs - Date.parse(at)))} ago`;
 }
 
 function until(at: string | null, nowMs: number): string {

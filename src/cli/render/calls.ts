@@ -2,6 +2,7 @@
 
 import type { AsyncCallSummary } from '../../api/schemas.ts';
 import { formatDuration, formatSize } from '../../units.ts';
+import { ago } from './ago.ts';
 import { renderTable } from './table.ts';
 
 /** One line for each call. */
@@ -11,7 +12,7 @@ export function renderCalls(calls: readonly AsyncCallSummary[], nowMs: number): 
     { title: 'FUNCTION', value: (call) => call.function },
     { title: 'STATE', value: (call) => call.state },
     { title: 'STATUS', value: (call) => (call.status === null ? '-' : String(call.status)), align: 'right' },
-    { title: 'SUBMITTED', value: (call) => `${formatDuration(since(call.submittedAt, nowMs))} ago` },
+    { title: 'SUBMITTED', value: (call) => ago(call.submittedAt, nowMs) },
     { title: 'TOOK', value: took, align: 'right' },
     { title: 'INPUT', value: (call) => formatSize(call.requestBytes), align: 'right' },
     { title: 'ANSWER', value: (call) => (call.endedAt === null ? '-' : formatSize(call.answerBytes)), align: 'right' },
@@ -25,7 +26,7 @@ export function pendingSentence(call: AsyncCallSummary, nowMs: number): string {
   if (call.state === 'running' && call.startedAt !== null) {
     return `The call runs, since ${formatDuration(since(call.startedAt, nowMs))}.`;
   }
-  return `The call waits; it came ${formatDuration(since(call.submittedAt, nowMs))} ago.`;
+  return `The call waits; it came ${ago(call.submittedAt, nowMs)}.`;
 }
 
 function took({ startedAt, endedAt }: AsyncCallSummary): string {

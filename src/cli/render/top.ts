@@ -3,6 +3,7 @@
 import { stripVTControlCharacters, styleText } from 'node:util';
 import type { DeviceStatus, InvocationRecord, PsResponse, StatusResponse } from '../../api/schemas.ts';
 import { formatDuration, formatSize } from '../../units.ts';
+import { ago } from './ago.ts';
 import { renderTable } from './table.ts';
 
 /** What one look found. */
@@ -56,11 +57,7 @@ function renderModels(devices: readonly DeviceStatus[], nowMs: number): string {
       { title: 'STATE', value: (model) => (model.pinned ? `${model.state}, pinned` : model.state) },
       { title: 'BYTES', value: (model) => formatSize(model.bytes), align: 'right' },
       { title: 'HITS', value: (model) => String(model.hits), align: 'right' },
-      {
-        title: 'LAST USED',
-        value: ({ lastUsedAt }) =>
-          lastUsedAt === null ? 'never' : `${formatDuration(Math.max(0, nowMs - Date.parse(lastUsedAt)))} ago`,
-      },
+      { title: 'LAST USED', value: (model) => ago(model.lastUsedAt, nowMs) },
     ],
   );
 }

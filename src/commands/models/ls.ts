@@ -1,4 +1,5 @@
 import { BaseCommand } from '../../cli/base-command.ts';
+import { ago } from '../../cli/render/ago.ts';
 import { renderTable } from '../../cli/render/table.ts';
 import { formatSize } from '../../units.ts';
 
@@ -14,11 +15,12 @@ export default class ModelsLs extends BaseCommand {
       this.note('The store is empty.');
       return models;
     }
+    const nowMs = Date.now();
     this.print(
       renderTable(models, [
         { title: 'SHA256', value: (model) => model.sha256 },
         { title: 'SIZE', value: (model) => formatSize(model.bytes), align: 'right' },
-        { title: 'LAST USED', value: (model) => model.lastUsedAt ?? 'never' },
+        { title: 'LAST USED', value: (model) => ago(model.lastUsedAt, nowMs) },
         { title: 'FUNCTIONS', value: (model) => model.functions.join(', ') || '-' },
       ]),
     );
