@@ -63,7 +63,7 @@ export class Observations {
     return { runMsByRows: now };
   }
 
-  /** Runs side by side, of which the longest took `runMs`. */
+  /** Runs side by side that took `runMs` on average. */
   ranSideBySide(model: string, runMs: number): Refined {
     const { sideBySide } = this.#of(model);
     sideBySide.ms = average(sideBySide.ms, runMs);
