@@ -1,5 +1,5 @@
-// How fast a body has to come. All bodies that are being read are looked at together from time to time: a timer for each would cost
-// every small request more than reading it.
+// How fast a body has to come. All bodies that are being read are looked at together from time to time: a timer for each would be
+// work on the way of every call, for the sake of a few that are slow.
 
 /** What one body may be. */
 export interface BodyLimits {

@@ -1,6 +1,6 @@
 // The calls that a runner has under way in its worker, with the limit of each. Calls of one lane are carried out one
 // after the other, so the limit of a call runs from when it is the first of its lane: progress, not age, is watched. A lane's timer
-// goes on from call to call, and looks for itself when it fires: setting one for each call costs more than it is worth.
+// goes on from call to call, and looks for itself when it fires: one for each call would be work on the way of every run.
 
 import { GpufaasError } from '../errors.ts';
 
