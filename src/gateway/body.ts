@@ -134,7 +134,9 @@ export function readBody(raw: IncomingMessage, limits: BodyLimits, lease: BodyLe
       if (received > (expected ?? limits.maxBytes)) return finish(tooLarge(limits.maxBytes));
       if (target !== null) {
         chunk.copy(target, before);
-        return freeChunk(chunk);
+        freeChunk(chunk);
+        if (received === expected) onWhole();
+        return;
       }
       try {
         lease.take(chunk.byteLength);
@@ -142,6 +144,12 @@ export function readBody(raw: IncomingMessage, limits: BodyLimits, lease: BodyLe
         return finish(error as GpufaasError);
       }
       chunks.push(chunk);
+    }
+    // All that was announced is here: what the request's stream does at its end waits until the body was made use of.
+    function onWhole(): void {
+      raw.pause();
+      setImmediate(() => raw.resume());
+      finish(null);
     }
     function onEnd(): void {
       finish(expected !== null && watched.receivedBytes !== expected ? cutOff() : null);

@@ -10,7 +10,7 @@ import { ARTEFACT_FILE } from '../artefact-file.ts';
 import { checkInputs, type InputSpec } from '../check-inputs.ts';
 import type { LoadableModel } from '../types.ts';
 import type { Backend, LoadedModel } from './backend.ts';
-import { InferenceSession, probeModel, type Session } from './ort.ts';
+import { atOnce, InferenceSession, probeModel, type Session } from './ort.ts';
 import { translateOrtError } from './ort-errors.ts';
 import { fromOrt, specOf, toOrt } from './ort-tensors.ts';
 import { type ExtraOptions, mergeSessionOptions } from './session-options.ts';
@@ -95,7 +95,8 @@ function asLoadedModel(session: Session, model: LoadableModel, device: Device): 
       const startMs = performance.now();
       let results: Awaited<ReturnType<Session['run']>>;
       try {
-        results = await session.run(feeds, device.kind === 'cpu' && isLarge(tensors) ? SHRINK_AFTERWARDS : {});
+        const options = device.kind === 'cpu' && isLarge(tensors) ? SHRINK_AFTERWARDS : {};
+        results = await atOnce(() => session.run(feeds, options));
       } catch (error) {
         throw translateOrtError(error, 'run');
       }

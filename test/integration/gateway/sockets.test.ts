@@ -100,6 +100,19 @@ describe('a body', () => {
     expect(connection.socket.errored).toBeNull();
   });
 
+  test('is whole for each of several requests sent behind one another', async () => {
+    const { open, platform } = await listen([{ name: 'f', handle: echo }]);
+    const connection = open();
+    const bodies = ['first', '', 'x'.repeat(300_000), 'last'];
+    for (const [index, body] of bodies.entries()) {
+      const headers = { 'content-length': body.length, ...(index === 3 && { connection: 'close' }) };
+      connection.send('POST', '/function/f', headers, body);
+    }
+    await connection.closed();
+    expect(connection.statuses).toEqual([200, 200, 200, 200]);
+    expect(platform.calls.map((call) => Buffer.from(call.body).toString())).toEqual(bodies);
+  });
+
   test('that grows too large in chunks is refused', async () => {
     const { open, platform } = await listen([{ name: 'f', handle: echo, maxBodyBytes: 1000 }]);
     const connection = open();
