@@ -3,7 +3,7 @@
 //      sent to a bare node:http server that only reads it;
 //   2. gpufaas against a plain Fastify + onnxruntime-node server, one client and sixteen; with one client also against a bare relay to
 //      another process (relay-server.ts), which shows what of the difference is the way there.
-//   npm run bench:serving [-- --seconds 4 --rounds 5 --megabytes 20]
+//   npm run bench:serving [-- --seconds 4 --rounds 5 --kind cnn --megabytes 20]
 // Prints a table and, with --json, the figures.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,6 +24,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '4' },
     rounds: { type: 'string', default: '5' },
+    kind: { type: 'string', default: 'cnn' },
     megabytes: { type: 'string', default: '20' },
     shots: { type: 'string', default: '400' },
     json: { type: 'boolean', default: false },
@@ -32,6 +33,7 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const rounds = Number(values.rounds);
 const shots = Number(values.shots);
+const kind = values.kind === 'mlp' ? 'mlp' : 'cnn';
 
 const folder = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
 const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
@@ -100,10 +102,10 @@ async function hitOverhead(url: string) {
 
 async function againstPlain(url: string) {
   const path = join(folder, 'net.onnx');
-  writeFileSync(path, buildNetwork({ kind: 'cnn', megabytes: Number(values.megabytes), seed: 1 }).encode());
+  writeFileSync(path, buildNetwork({ kind, megabytes: Number(values.megabytes), seed: 1 }).encode());
   await deployModel(url, home, path, 'net');
   const plainUrl = await start('./plain-server.ts', path);
-  const shape = [1, ...NETWORK_INPUT_ROW.cnn];
+  const shape = [1, ...NETWORK_INPUT_ROW[kind]];
   const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, index) => (index % 31) / 31);
   const ours = binaryShot(url, 'net', shape, data);
   const plain: Shot = {

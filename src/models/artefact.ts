@@ -27,6 +27,8 @@ export interface ArtefactKey {
 /** How a prepared model is to be loaded, written beside it. */
 export interface ArtefactRecord {
   readonly mode: 'mapped' | 'prepacked' | 'portable';
+  /** A mapped one that has run so often is to be loaded anew, prepacked; absent: that would gain nothing. */
+  readonly packAfterRuns?: number;
   /** The file it was made from, for devices that can't use it. */
   readonly original: string;
   readonly key: ArtefactKey;

@@ -17,6 +17,7 @@ import {
   type ProfileOptions,
   profileModel,
 } from './profile.ts';
+import { raceInputs, type Rivals, runsUntilRepaid } from './race.ts';
 import { largestDifference, repeatRows } from './sample-inputs.ts';
 import { type Trial, withTrial } from './trial.ts';
 import type { ModelProfile, StoredModel } from './types.ts';
@@ -46,10 +47,12 @@ export interface Assessment {
 const PREPARE_LIMIT_MS = 60_000;
 /** Ways of loading that are resident side by side while they are compared. */
 const COPIES = 2;
-/** A load that is slower is worth it if it pays within this many runs. */
-const RUNS_PER_LOAD = 100;
-/** Run times closer than this are the same. */
-const NOTICEABLE = 0.05;
+/** A load that is slower for prepacking is worth it if that repays within so many runs: a model may be evicted before it runs more often. */
+const RUNS_PER_LOAD = 10;
+/** The same of runs of several rows. Their times decide how requests are gathered, so they are those of a prepacked model from the start. */
+const BATCHES_PER_LOAD = 100;
+/** A model that would have to run more often than this is never packed anew. */
+const MOST_RUNS = 10_000;
 /** The largest |difference| / max(1, |y|) between a prepared model and its original. */
 const TOLERANCE = 1e-4;
 /** A prepared model may be larger than its original by this factor, and this much: constants fold. */
@@ -58,10 +61,6 @@ const LARGEST_EXTRA_BYTES = 16e6;
 /** Shares of the limit after which measuring alone and comparing end. */
 const ALONE_SHARE = 0.4;
 const RACE_SHARE = 0.7;
-const RACE_ROUNDS = 15;
-const LEAST_ROUNDS = 5;
-/** The share of the rounds that prepacking must win. */
-const WINS_SHARE = 0.8;
 
 /**
  * Prepares and measures a stored model. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`), TIMEOUT, CANCELLED; whatever it
@@ -183,26 +182,69 @@ async function compare(
       // An optimisation changed the answers beyond rounding: the original's are the right ones.
       return { profile: profileOf(await measureAlone(original, [mapped], 1)), preparedPath: null, mode: 'original' };
     }
-    // Rows beyond those that were measured would take longer than there is time for, or are not taken.
-    const rows = Math.min(batchRows, alone.runMsByRows?.length ?? 1);
-    const prepack =
-      hasRoom &&
-      (await isWorthPrepacking(
-        trial,
-        { mapped, prepacked },
-        alone.loadMs,
-        repeatRows(sample.inputs, rows),
-        startedMs + limitMs * RACE_SHARE,
-      ));
-    const measured = prepack ? await measureAlone(prepacked, [mapped, prepacked], 1) : alone;
-    const mode = prepack ? 'prepacked' : 'mapped';
+    const packing = hasRoom
+      ? await racePacking(trial, { mapped, prepacked }, stored, alone, batchRows, startedMs + limitMs * RACE_SHARE)
+      : null;
+    let measured = alone;
+    let packAfterRuns: number | undefined;
+    if (packing === 'at the load') measured = await measureAlone(prepacked, [mapped, prepacked], 1);
+    else if (packing !== null) {
+      for (const { id } of [mapped, prepacked]) await trial.evict(id);
+      const memoryBytes = Math.max(alone.memoryBytes, await bytesOnceRun(trial, prepacked, sample!.inputs));
+      if (memoryBytes <= options.budgetBytes) {
+        measured = { ...alone, memoryBytes };
+        packAfterRuns = packing;
+      }
+    }
+    const mode = packing === 'at the load' ? 'prepacked' : 'mapped';
     const key = artefactKey(stored.sha256, sessionOptions, batchRows);
-    const preparedPath = await publishArtefact(folder, staging, { mode, original: stored.path, key });
+    const preparedPath = await publishArtefact(folder, staging, {
+      mode,
+      original: stored.path,
+      key,
+      ...(packAfterRuns !== undefined && { packAfterRuns }),
+    });
     return { profile: profileOf(measured), preparedPath, mode };
   });
 }
 
 type Sample = NonNullable<Measurement['sample']>;
+
+/**
+ * When the weights of the prepared model are to be packed, which is resident as `mapped`: at its load, after so many runs, or never
+ * (null). Both ways of loading it are resident afterwards.
+ */
+async function racePacking(
+  trial: Trial,
+  rivals: Rivals,
+  { inputs: specs }: StoredModel,
+  alone: Measurement,
+  batchRows: number,
+  deadlineMs: number,
+): Promise<'at the load' | number | null> {
+  const sample = alone.sample!.inputs;
+  const rowsTaken = alone.runMsByRows?.length ?? 1;
+  const extraLoadMs = (await trial.load(rivals.prepacked)).loadMs - alone.loadMs;
+  // Rows beyond those that were measured would take longer than there is time for, or are not taken.
+  const rows = Math.min(batchRows, rowsTaken);
+  const inputs = rows > 1 ? repeatRows(sample, rows) : await raceInputs(trial, rivals.mapped.id, specs, sample);
+  let repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, inputs, deadlineMs);
+  if (repaid !== null && repaid <= (rows > 1 ? BATCHES_PER_LOAD : RUNS_PER_LOAD)) return 'at the load';
+  if (repaid === null && rows === 1 && rowsTaken > 1) {
+    // Callers may send several rows at once; whether they do is not known.
+    const several = repeatRows(sample, Math.min(MAX_ROWS, rowsTaken));
+    repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, several, deadlineMs);
+    if (repaid !== null) repaid = Math.max(repaid, BATCHES_PER_LOAD);
+  }
+  return repaid !== null && repaid <= MOST_RUNS ? repaid : null;
+}
+
+/** What the model holds as the only one in a trial, in bytes. */
+async function bytesOnceRun(trial: Trial, model: LoadableModel, inputs: Sample['inputs']): Promise<number> {
+  await trial.load(model);
+  await trial.run(model.id, inputs);
+  return (await trial.memory()).residentBytes;
+}
 
 /** True if the original gives the answers that the prepared model gave. */
 async function agrees(trial: Trial, original: LoadableModel, sample: Sample): Promise<boolean> {
@@ -210,37 +252,6 @@ async function agrees(trial: Trial, original: LoadableModel, sample: Sample): Pr
   const { outputs } = await trial.run(original.id, sample.inputs);
   await trial.evict(original.id);
   return largestDifference(sample.outputs, outputs) <= TOLERANCE;
-}
-
-/**
- * Prepacking makes a load slower and the runs of some models faster, above all those of several rows through large matrix
- * products, whose weights are packed anew for each run otherwise. It is worth it if runs that take turns are nearly always
- * faster with it, noticeably so, and soon repay the load.
- */
-async function isWorthPrepacking(
-  trial: Trial,
-  { mapped, prepacked }: { readonly mapped: LoadableModel; readonly prepacked: LoadableModel },
-  mappedLoadMs: number,
-  inputs: Sample['inputs'],
-  deadlineMs: number,
-): Promise<boolean> {
-  const { loadMs } = await trial.load(prepacked);
-  await trial.run(prepacked.id, inputs);
-  let least = Infinity;
-  let leastPrepacked = Infinity;
-  let wins = 0;
-  let rounds = 0;
-  while (rounds < RACE_ROUNDS && (rounds < LEAST_ROUNDS || performance.now() < deadlineMs)) {
-    const { runMs } = await trial.run(mapped.id, inputs);
-    const { runMs: prepackedMs } = await trial.run(prepacked.id, inputs);
-    least = Math.min(least, runMs);
-    leastPrepacked = Math.min(leastPrepacked, prepackedMs);
-    if (prepackedMs < runMs) wins += 1;
-    rounds += 1;
-  }
-  // The fastest runs: what others do on the machine only ever adds to a run.
-  const savedMs = least - leastPrepacked;
-  return wins >= WINS_SHARE * rounds && savedMs > NOTICEABLE * least && savedMs * RUNS_PER_LOAD > loadMs - mappedLoadMs;
 }
 
 /** The options of a prepared model that is prepacked at its load. */

@@ -8,22 +8,37 @@ import { openBackend } from './backends/open.ts';
 import { buffersOf } from './buffers-of.ts';
 import { openLane } from './lanes.ts';
 import { Payloads, type RunAnswer, type RunRequest } from './payload.ts';
+import { PackLater } from './pack-later.ts';
 import { type FromWorker, toErrorMessage, type ToWorker } from './protocol.ts';
 import type { FromThread, ThreadData, ToThread } from './thread-host.ts';
+
+interface Held {
+  readonly id: string;
+  readonly loaded: LoadedModel;
+  readonly later: PackLater | null;
+}
 
 const port = parentPort!;
 const { config, number } = workerData as ThreadData;
 /** By place; a thread holds one model, or on some devices all of them. */
-const models = new Map<number, { readonly id: string; readonly loaded: LoadedModel }>();
+const models = new Map<number, Held>();
 const payloads = new Payloads();
 
 function answer(message: FromThread, parts: readonly Uint8Array[] = []): void {
   port.postMessage(message, buffersOf(parts));
 }
 
-function run(request: RunRequest, model: LoadedModel | undefined): Promise<RunAnswer> {
-  if (model === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
-  return payloads.carry(request, (inputs) => model.run(inputs));
+function run(request: RunRequest, held: Held | undefined): Promise<RunAnswer> {
+  if (held === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
+  return payloads.carry(request, (inputs) => held.loaded.run(inputs));
+}
+
+function hold(id: string, loaded: LoadedModel): Held {
+  const pack = (task: () => Promise<void>): void => {
+    // A model whose weights can't be packed now goes on as it is.
+    tail = tail.then(task).catch(() => undefined);
+  };
+  return { id, loaded, later: loaded.packing === undefined ? null : new PackLater(loaded.packing, pack) };
 }
 
 async function handle(message: ToThread): Promise<void> {
@@ -31,7 +46,7 @@ async function handle(message: ToThread): Promise<void> {
     case 'load': {
       const startMs = performance.now();
       const loaded = await backend.load(message.model, message.threads);
-      models.set(message.place, { id: message.model.id, loaded });
+      models.set(message.place, hold(message.model.id, loaded));
       const { inputs, outputs, loadMs = performance.now() - startMs } = loaded;
       answer({
         type: 'loaded',
@@ -41,15 +56,20 @@ async function handle(message: ToThread): Promise<void> {
       return;
     }
     case 'run': {
-      const carried = await run(message.request, models.get(message.place)?.loaded);
+      const held = models.get(message.place);
+      const carried = await run(message.request, held);
       answer({ type: 'ran', call: message.call, answer: carried }, carried.parts);
+      held?.later?.ran();
       return;
     }
-    case 'release':
-      await models.get(message.place)?.loaded.release();
+    case 'release': {
+      const held = models.get(message.place);
+      held?.later?.end();
+      await held?.loaded.release();
       models.delete(message.place);
       if (models.size === 0) payloads.clear();
       answer({ type: 'released', call: message.call });
+    }
   }
 }
 
@@ -90,9 +110,10 @@ function serveLane(): void {
     lane.give(message as unknown as Record<string, unknown>, parts);
   const serve = async (asked: Extract<ToWorker, { type: 'run' }>, parts: readonly Uint8Array[]): Promise<void> => {
     const { call, model, inputs, slot, placed } = asked;
-    const held = Array.from(models.values()).find(({ id }) => id === model)?.loaded;
+    const held = Array.from(models.values()).find(({ id }) => id === model);
     const ran = await run({ inputs, parts, slot, placed }, held);
     send({ type: 'ran', call, outputs: ran.outputs, placed: ran.placed, runMs: ran.runMs }, ran.parts);
+    held?.later?.ran();
   };
 }
 

@@ -14,6 +14,16 @@ export interface LoadedModel {
   run(inputs: readonly Tensor[]): Promise<{ readonly outputs: Tensor[]; readonly runMs: number }>;
   /** Gives the memory back; nothing is called after it. */
   release(): Promise<void>;
+  /** How its runs can be made faster; absent: not at all, or they were. */
+  readonly packing?: Packing;
+}
+
+/** Weights that are packed anew for each run may be packed once and for all, at the price of a load. */
+export interface Packing {
+  /** So many runs lose as much as it takes. */
+  readonly afterRuns: number;
+  /** Packs them; if that fails everything is as before. Called once, between runs. */
+  pack(): Promise<void>;
 }
 
 /** Makes models resident on one device. A blocking backend lives in the model's own thread, one instance in each. */

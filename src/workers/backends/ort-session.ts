@@ -46,23 +46,31 @@ export function deviceOptions(device: Device, provider: ProviderOptions): Sessio
 interface Loading {
   readonly path: string;
   readonly options: Session.SessionOptions;
+  /** After so many runs it is to be loaded with these options instead. */
+  readonly later?: { readonly afterRuns: number; readonly options: Session.SessionOptions };
 }
 
 /**
  * How a model is loaded. A prepared one is never optimised again and its weights are mapped, unless its artefact asks for
- * prepacking; only the CPU can use it, other devices load the original.
+ * prepacking, at once or later; only the CPU can use it, other devices load the original.
  */
 async function loadingOf(model: LoadableModel, device: Device): Promise<Loading> {
   if (!model.prepared) return { path: model.path, options: {} };
-  let artefact: { readonly mode?: string; readonly original?: string } = {};
+  let artefact: { readonly mode?: string; readonly original?: string; readonly packAfterRuns?: number } = {};
   try {
     artefact = JSON.parse(await readFile(join(dirname(model.path), ARTEFACT_FILE), 'utf8')) as typeof artefact;
   } catch {
     // Without the file beside it, mapped is right: it is only ever slower, never wrong.
   }
   if (device.kind !== 'cpu' && artefact.original !== undefined) return { path: artefact.original, options: {} };
-  const session = artefact.mode === 'prepacked' ? {} : { disable_prepacking: '1' };
-  return { path: model.path, options: { graphOptimizationLevel: 'disabled', extra: { session } } };
+  const { packAfterRuns: afterRuns } = artefact;
+  const prepacked: Session.SessionOptions = { graphOptimizationLevel: 'disabled' };
+  const mapped = { ...prepacked, extra: { session: { disable_prepacking: '1' } } };
+  return {
+    path: model.path,
+    options: artefact.mode === 'prepacked' ? prepacked : mapped,
+    ...(afterRuns !== undefined && { later: { afterRuns, options: prepacked } }),
+  };
 }
 
 function withAnyRank(spec: InputSpec, declared: readonly InputSpec[]): InputSpec {
@@ -76,7 +84,13 @@ const SHRINK_AFTERWARDS = { extra: { memory: { enable_memory_arena_shrinkage: 'c
 /** A run with so many times the bytes of the first one is out of the ordinary. */
 const LARGE_FACTOR = 2;
 
-function asLoadedModel(session: Session, model: LoadableModel, device: Device): LoadedModel {
+function asLoadedModel(
+  loaded: Session,
+  model: LoadableModel,
+  device: Device,
+  later: { readonly afterRuns: number; load(): Promise<Session> } | null,
+): LoadedModel {
+  let session = loaded;
   let ordinaryBytes = Infinity;
   const isLarge = (tensors: readonly Tensor[]): boolean => {
     const bytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
@@ -104,6 +118,18 @@ function asLoadedModel(session: Session, model: LoadableModel, device: Device): 
       return { outputs: outputs.map(({ name }) => fromOrt(name, results[name]!)), runMs };
     },
     release: () => session.release(),
+    ...(later !== null && {
+      packing: {
+        afterRuns: later.afterRuns,
+        async pack() {
+          // The old one is there until the new one is: its file may be gone, or there may be no memory.
+          const packed = await later.load();
+          const mapped = session;
+          session = packed;
+          await mapped.release();
+        },
+      },
+    }),
   };
 }
 
@@ -120,16 +146,19 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
       }
     },
     async load(model, threads) {
-      const { path, options } = await loadingOf(model, device);
-      const merged = mergeSessionOptions(base, options, model.sessionOptions ?? {}, threads);
-      let session: Session;
+      const { path, options, later } = await loadingOf(model, device);
+      const load = async (how: Session.SessionOptions): Promise<Session> => {
+        const merged = mergeSessionOptions(base, how, model.sessionOptions ?? {}, threads);
+        try {
+          return await InferenceSession.create(path, merged);
+        } catch (error) {
+          throw translateOrtError(error, 'load', path);
+        }
+      };
+      const session = await load(options);
+      const packing = later === undefined ? null : { afterRuns: later.afterRuns, load: () => load(later.options) };
       try {
-        session = await InferenceSession.create(path, merged);
-      } catch (error) {
-        throw translateOrtError(error, 'load', path);
-      }
-      try {
-        return asLoadedModel(session, model, device);
+        return asLoadedModel(session, model, device, packing);
       } catch (error) {
         await session.release();
         throw error instanceof GpufaasError ? error : translateOrtError(error, 'load');

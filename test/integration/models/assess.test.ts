@@ -120,6 +120,14 @@ describe('assessing a model', { timeout: LIMIT }, () => {
     expect(isCurrent(preparedPath!)).toBe(false);
   });
 
+  it('packs the weights of large matrix products, at the load or once that has paid', async () => {
+    const settings = options();
+    const { mode, preparedPath } = await assessModel(store(denseModel(8, 1280)), settings);
+    const { packAfterRuns } = JSON.parse(readFileSync(join(dirname(preparedPath!), 'artefact.json'), 'utf8'));
+    expect(mode).not.toBe('original');
+    expect(mode === 'prepacked' ? 1 : packAfterRuns).toBeGreaterThan(0);
+  });
+
   it.runIf(process.platform === 'linux')('accounts what the system will show, within a fifth', async () => {
     const models = [convolutionModel(12, 340, 32), denseModel(8, 1280)].map(store);
     const settings = options();
