@@ -2,6 +2,7 @@
 // entered, and is recorded.
 
 import type { InvocationRecord } from '../api/schemas.ts';
+import { Cancellation, type CancelSignal } from '../cancellation.ts';
 import type { Clock } from '../clock.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { HandlerResponse, RunModel } from '../functions/types.ts';
@@ -70,12 +71,12 @@ export class Calls {
   }
 
   /** One inference asked for from outside. */
-  async infer(request: InferenceCall, signal: AbortSignal): Promise<InferenceOutcome> {
+  async infer(request: InferenceCall, signal: CancelSignal): Promise<InferenceOutcome> {
     return this.inferServing(this.#catalog.need(request.function), request, signal);
   }
 
   /** One inference of a given version, serving or not (the smoke test of a deployment). */
-  async inferServing(serving: Serving, request: InferenceCall, signal: AbortSignal): Promise<InferenceOutcome> {
+  async inferServing(serving: Serving, request: InferenceCall, signal: CancelSignal): Promise<InferenceOutcome> {
     const call = this.#begin(serving, request);
     let failure: GpufaasError | null = null;
     const limit = this.#limit(signal, serving.version.manifest.timeoutMs, call);
@@ -100,7 +101,7 @@ export class Calls {
   }
 
   /** One call of a function's handler. */
-  invoke(request: FunctionCall, signal: AbortSignal, onStart?: () => void): Promise<FunctionOutcome> {
+  invoke(request: FunctionCall, signal: CancelSignal, onStart?: () => void): Promise<FunctionOutcome> {
     return this.invokeServing(this.#catalog.need(request.function), request, signal, onStart);
   }
 
@@ -108,7 +109,7 @@ export class Calls {
   async invokeServing(
     serving: Serving,
     request: FunctionCall,
-    signal: AbortSignal,
+    signal: CancelSignal,
     onStart?: () => void,
   ): Promise<FunctionOutcome> {
     const call = this.#begin(serving, request);
@@ -190,7 +191,7 @@ export class Calls {
     model: ServingModel,
     inputs: readonly Tensor[],
     call: Call,
-    signal: AbortSignal,
+    signal: CancelSignal,
   ): Promise<InferenceResult> {
     const { manifest } = serving.version;
     const fresh = call.fresh;
@@ -248,21 +249,21 @@ export class Calls {
   }
 
   /** The caller's signal joined with the function's timeout, counted from the arrival. */
-  #limit(caller: AbortSignal, timeoutMs: number, call: Call): Limit {
-    const controller = new AbortController();
+  #limit(caller: CancelSignal, timeoutMs: number, call: Call): Limit {
+    const cancellation = new Cancellation();
     const onCaller = (): void =>
-      controller.abort(new GpufaasError('CANCELLED', 'The caller gave up before there was an answer.'));
+      cancellation.cancel(new GpufaasError('CANCELLED', 'The caller gave up before there was an answer.'));
     if (caller.aborted) onCaller();
     else caller.addEventListener('abort', onCaller, { once: true });
     const cancelTimer = this.#clock.after(timeoutMs - (this.#clock.now() - call.arrivedAtMs), () =>
-      controller.abort(
+      cancellation.cancel(
         new GpufaasError('TIMEOUT', `The function had no answer within its timeout of ${timeoutMs} ms.`, {
           suggestions: ['Raise `timeout` in function.yaml, or see with `gpufaas explain` where the time went.'],
         }),
       ),
     );
     return {
-      signal: controller.signal,
+      signal: cancellation,
       refusal: null,
       end: () => {
         cancelTimer();
@@ -273,7 +274,7 @@ export class Calls {
 }
 
 interface Limit {
-  readonly signal: AbortSignal;
+  readonly signal: CancelSignal;
   /** Why the whole invocation is refused, if one of its runs was. */
   refusal: GpufaasError | null;
   end(): void;

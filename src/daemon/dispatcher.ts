@@ -1,6 +1,7 @@
 // Drives the scheduling core with real time and real devices: feeds it what happened and has carried out what it decides.
 // Never waits for a device: every load, eviction and run is started and left to report back.
 
+import type { CancelSignal } from '../cancellation.ts';
 import type { Clock } from '../clock.ts';
 import type { Device } from '../devices/types.ts';
 import { GpufaasError } from '../errors.ts';
@@ -239,7 +240,7 @@ export class Dispatcher {
   }
 
   /** Queues one inference; the promise ends exactly once, with the answer or a GpufaasError. */
-  infer(request: InferenceRequest, signal: AbortSignal): Promise<InferenceResult> {
+  infer(request: InferenceRequest, signal: CancelSignal): Promise<InferenceResult> {
     if (!this.#executor.models.has(request.model)) return Promise.reject(rejection('MODEL_NOT_FOUND'));
     if (this.#pending.size === 0) this.#executor.lastNewsAtMs = this.#clock.now();
     return this.#pending.add(request, signal, (id) => {

@@ -1,5 +1,6 @@
 // A bounded door: so many inside at once, so many waiting before it, everybody else refused at once.
 
+import type { CancelSignal } from '../cancellation.ts';
 import { GpufaasError } from '../errors.ts';
 
 interface Waiting {
@@ -30,7 +31,7 @@ export class Gate {
   }
 
   /** Enters when there is room; rejects with QUEUE_FULL if too many wait already, or with the signal's reason. */
-  async enter(signal: AbortSignal): Promise<void> {
+  async enter(signal: CancelSignal): Promise<void> {
     if (this.tryEnter()) return;
     if (this.#waiting.size >= this.#maxWaiting) {
       throw new GpufaasError('QUEUE_FULL', 'Too many calls of this function are under way.', {

@@ -1,5 +1,6 @@
 // Inferences that were submitted and not answered. Each ends exactly once: with its answer, or with a GpufaasError.
 
+import type { CancelSignal } from '../cancellation.ts';
 import type { Clock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
 import type { Decision, RequestId } from '../scheduling/types.ts';
@@ -70,7 +71,7 @@ export class PendingRequests {
   }
 
   /** Adds a request; `submit` is called with its number. */
-  add(request: InferenceRequest, signal: AbortSignal, submit: (id: RequestId) => void): Promise<InferenceResult> {
+  add(request: InferenceRequest, signal: CancelSignal, submit: (id: RequestId) => void): Promise<InferenceResult> {
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(abortReason(signal));
@@ -136,7 +137,7 @@ export class PendingRequests {
   }
 }
 
-function abortReason(signal: AbortSignal): GpufaasError {
+function abortReason(signal: CancelSignal): GpufaasError {
   return signal.reason instanceof GpufaasError
     ? signal.reason
     : new GpufaasError('CANCELLED', 'The caller gave up before there was an answer.');

@@ -1,6 +1,7 @@
 // The process of one function version's handler, kept alive: started ahead, started again when it dies (later each time
 // it dies young), replaced when it has grown too large. A call is never run twice.
 
+import type { CancelSignal } from '../cancellation.ts';
 import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
@@ -95,7 +96,7 @@ class SupervisedHandler implements FunctionProcess {
     await this.#current().loaded;
   }
 
-  async invoke(request: HandlerRequest, runModel: RunModel, signal: AbortSignal): Promise<HandlerResponse> {
+  async invoke(request: HandlerRequest, runModel: RunModel, signal: CancelSignal): Promise<HandlerResponse> {
     const { timeoutMs } = this.#version.manifest;
     const limit = Promise.withResolvers<never>();
     limit.promise.catch(() => undefined);
@@ -280,7 +281,7 @@ function timedOut(timeoutMs: number): GpufaasError {
   });
 }
 
-function abortReason(signal: AbortSignal): GpufaasError {
+function abortReason(signal: CancelSignal): GpufaasError {
   const { reason } = signal as { reason: unknown };
   if (reason instanceof GpufaasError) return reason;
   return new GpufaasError('CANCELLED', 'The call was cancelled.', { cause: toGpufaasError(reason) });

@@ -1,5 +1,6 @@
 // A function as the daemon holds it: a manifest, a version, a folder that never changes, models by content.
 
+import type { CancelSignal } from '../cancellation.ts';
 import type { Tensor } from '../tensors.ts';
 
 /** function.yaml after checking, with every default filled in. Times in milliseconds, sizes in bytes. */
@@ -59,7 +60,7 @@ export interface HandlerResponse {
 }
 
 /** How a handler's process asks for an inference: resolved with the outputs, rejected with a GpufaasError. */
-export type RunModel = (model: string, inputs: readonly Tensor[], signal: AbortSignal) => Promise<readonly Tensor[]>;
+export type RunModel = (model: string, inputs: readonly Tensor[], signal: CancelSignal) => Promise<readonly Tensor[]>;
 
 /** The process of one function version's handler, started ahead, restarted when it dies. */
 export interface FunctionProcess {
@@ -70,7 +71,7 @@ export interface FunctionProcess {
    * One invocation. Rejects with HANDLER_ERROR (it threw), HANDLER_DIED (its process went), TIMEOUT, CANCELLED.
    * `runModel` is called for every `models.x.run(...)` of the handler.
    */
-  invoke(request: HandlerRequest, runModel: RunModel, signal: AbortSignal): Promise<HandlerResponse>;
+  invoke(request: HandlerRequest, runModel: RunModel, signal: CancelSignal): Promise<HandlerResponse>;
   stop(): Promise<void>;
 }
 

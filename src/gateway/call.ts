@@ -3,6 +3,7 @@
 
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Cancellation, type CancelSignal } from '../cancellation.ts';
 import { GpufaasError } from '../errors.ts';
 import { newCallId } from '../random.ts';
 import { startHeaders, writeError } from './answers.ts';
@@ -25,7 +26,7 @@ export class Call {
   readonly headers: OutgoingHttpHeaders;
   readonly #context: GatewayContext;
   readonly #lease: BodyLease;
-  readonly #gone = new AbortController();
+  readonly #gone = new Cancellation();
   /** Set once known, so that a refusal can be recorded with the function. */
   target: { readonly served: ServedFunction; readonly surface: Surface } | undefined;
   /** True once the daemon has taken the call over and records it itself. */
@@ -40,14 +41,14 @@ export class Call {
     this.headers = startHeaders(this.id, Date.now());
     this.#lease = context.budget.lease();
     this.response.on('close', () => {
-      if (!this.response.writableFinished) this.#gone.abort();
+      if (!this.response.writableFinished) this.#gone.cancel();
       this.#lease.giveBack();
     });
   }
 
   /** Fires when nobody waits for the answer any more. */
-  get signal(): AbortSignal {
-    return this.#gone.signal;
+  get signal(): CancelSignal {
+    return this.#gone;
   }
 
   /** The value of a request header that comes once. */

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import { asAbortSignal } from '../cancellation.ts';
 import { GpufaasError } from '../errors.ts';
 import { writeParts } from './answers.ts';
 import type { Call } from './call.ts';
@@ -138,7 +139,7 @@ async function writeOutcome(call: Call, outcome: FunctionOutcome): Promise<void>
     if (!(body instanceof Uint8Array)) await body[Symbol.asyncIterator]().return?.();
     throw error;
   }
-  await pump(body, response, signal);
+  await pump(body, response, asAbortSignal(signal));
 }
 
 /** Writes a stream at the caller's pace; ends it early when the caller goes. */

@@ -1,6 +1,7 @@
 // One inference from body to answer, for /v2 and for functions without a handler: decode, check, run, encode. Large JSON
 // goes to another thread both ways; binary tensors are never copied here.
 
+import type { CancelSignal } from '../cancellation.ts';
 import { GpufaasError } from '../errors.ts';
 import { freeBuffer, freeChunk } from '../free-buffer.ts';
 import { writeParts } from './answers.ts';
@@ -52,7 +53,7 @@ export interface InferenceAnswer {
 export async function infer(
   context: GatewayContext,
   found: FoundModel,
-  call: { readonly id: string; readonly arrivedAtMs: number; readonly surface: Surface; readonly signal: AbortSignal },
+  call: { readonly id: string; readonly arrivedAtMs: number; readonly surface: Surface; readonly signal: CancelSignal },
   body: { readonly bytes: Uint8Array; readonly header: string | undefined },
   onHandOver: () => void,
 ): Promise<InferenceAnswer> {

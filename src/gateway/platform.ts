@@ -16,6 +16,7 @@ import type {
   StoredModelSummary,
   Timing,
 } from '../api/schemas.ts';
+import type { CancelSignal } from '../cancellation.ts';
 import type { HandlerRequest } from '../functions/types.ts';
 import type { Tensor, TensorSpec } from '../tensors.ts';
 import type { AsyncPlatform } from './async-platform.ts';
@@ -130,8 +131,8 @@ export interface Platform {
 
   // Serving. The signal fires when nobody waits for the answer any more; then reject with CANCELLED.
   /** `onStart` is told just before the handler is given the call; what fails before has done nothing. */
-  invoke(call: FunctionCall, signal: AbortSignal, onStart?: () => void): Promise<FunctionOutcome>;
-  infer(call: InferenceCall, signal: AbortSignal): Promise<InferenceOutcome>;
+  invoke(call: FunctionCall, signal: CancelSignal, onStart?: () => void): Promise<FunctionOutcome>;
+  infer(call: InferenceCall, signal: CancelSignal): Promise<InferenceOutcome>;
   /** A call that failed before it reached `invoke` or `infer` (body too large, bad tensors): recorded for `explain` and the events. */
   refused(call: RefusedCall): void;
   /** Calls that nobody waits for. */

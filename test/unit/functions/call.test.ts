@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { CancelSignal } from '../../../src/cancellation.ts';
 import { GpufaasError } from '../../../src/errors.ts';
 import { HandlerCall, type FromCall } from '../../../src/functions/call.ts';
 import type { HandlerResponse, RunModel } from '../../../src/functions/types.ts';
@@ -49,7 +50,7 @@ describe('the daemon’s side of a call', () => {
   });
 
   it('cancels its runs when it ends, and hears no more of them', async () => {
-    const signals: AbortSignal[] = [];
+    const signals: CancelSignal[] = [];
     const runModel: RunModel = (_model, _inputs, signal) => {
       signals.push(signal);
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
