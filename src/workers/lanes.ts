@@ -5,13 +5,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { newCallId } from '../random.ts';
+import type { LaneAddress } from './protocol.ts';
+import { RunCodec } from './run-codec.ts';
 import { type Channel, type ChannelHandlers, type Message, openChannel } from './transport.ts';
-
-/** What a worker needs to connect its threads. */
-export interface LaneAddress {
-  readonly path: string;
-  readonly secret: string;
-}
 
 /** A greeting is the secret and the lane's number, u32 little endian. */
 const SECRET_BYTES = 72;
@@ -82,14 +78,15 @@ export class Lanes {
   }
 
   #open(lane: number, socket: Socket): void {
-    const channel = openChannel(socket, {
+    const handlers: ChannelHandlers = {
       onMessage: this.#onMessage,
       onClose: () => {
         if (this.#lanes.get(lane) !== channel) return;
         this.#lanes.delete(lane);
         this.#onLaneClosed(lane);
       },
-    });
+    };
+    const channel = openChannel(socket, handlers, { codec: new RunCodec() });
     this.#lanes.set(lane, channel);
   }
 
@@ -109,5 +106,5 @@ export function openLane(address: LaneAddress, lane: number, handlers: ChannelHa
   greeting.write(address.secret, 'latin1');
   greeting.writeUInt32LE(lane, SECRET_BYTES);
   socket.write(greeting);
-  return openChannel(socket, handlers);
+  return openChannel(socket, handlers, { codec: new RunCodec() });
 }

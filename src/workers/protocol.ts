@@ -3,8 +3,13 @@
 import type { Device } from '../devices/types.ts';
 import { type ErrorCode, GpufaasError, isErrorCode } from '../errors.ts';
 import type { Datatype, Tensor } from '../tensors.ts';
-import type { LaneAddress } from './lanes.ts';
 import type { EvictResult, LoadableModel, LoadResult } from './types.ts';
+
+/** What a worker needs to connect its threads. */
+export interface LaneAddress {
+  readonly path: string;
+  readonly secret: string;
+}
 
 /** What a worker process is told by its environment, as JSON in `WORKER_VARIABLE`. */
 export interface WorkerConfig {

@@ -4,7 +4,7 @@
 // transferred to another thread. Sizes are bounded; whatever is not a frame closes the channel.
 //
 // Layout, little endian: magic u32 · message bytes u32 · parts u32 · payload bytes u32 | part lengths u32 each |
-// message (JSON, UTF-8) | parts, each padded to 8 bytes.
+// message (JSON, UTF-8, or what the channel's codec made of it) | parts, each padded to 8 bytes.
 
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -17,8 +17,19 @@ export type Message = Readonly<Record<string, unknown>>;
 /** The stdio slot that carries the channel: `stdio: ['ignore', 'pipe', 'pipe', 'pipe']`, then `child.stdio[3]`. */
 export const CHANNEL_FD = 3;
 
-/** Bounds of one channel, in bytes. */
+/** Another form for some messages of a channel than JSON, at both of its ends. May remember what went before. */
+export interface MessageCodec {
+  /** The message's bytes, the first of which is no `{`; null if it travels as JSON. */
+  encode(message: Message): Buffer | null;
+  /** The message in these bytes; throws if they are none. */
+  decode(bytes: Buffer, from: number, to: number): Message;
+  /** What was encoded last was never sent. */
+  forget(): void;
+}
+
+/** Bounds of one channel, in bytes, and its codec. */
 export interface ChannelOptions {
+  readonly codec?: MessageCodec;
   /** The largest frame that is sent or accepted (default 1 GiB). */
   readonly maxFrameBytes?: number;
   /** The largest JSON message inside a frame (default 4 MiB). */
@@ -62,6 +73,8 @@ const MAX_MESSAGE_BYTES = 4 * 2 ** 20;
 /** Copying a small frame into one chunk costs less than a gathered write of its parts, in bytes. */
 const COPIED_BYTES = 16 * 2 ** 10;
 
+const OPENING_BRACE = 0x7b;
+
 const align8 = (bytes: number): number => Math.ceil(bytes / 8) * 8;
 const PADDING = new Uint8Array(8);
 const EMPTY = new Uint8Array(0);
@@ -75,20 +88,23 @@ export function encodeFrame(
   parts: readonly Uint8Array[] = [],
   options: ChannelOptions = {},
 ): Uint8Array[] {
-  const json = JSON.stringify(message);
-  const jsonBytes = Buffer.byteLength(json);
+  const packed = options.codec?.encode(message) ?? null;
+  const json = packed === null ? JSON.stringify(message) : '';
+  const messageBytes = packed === null ? Buffer.byteLength(json) : packed.byteLength;
   let payloadBytes = 0;
   for (const part of parts) payloadBytes += align8(part.byteLength);
-  const headBytes = PREFIX_BYTES + parts.length * 4 + jsonBytes;
+  const headBytes = PREFIX_BYTES + parts.length * 4 + messageBytes;
   const total = headBytes + payloadBytes;
   const maxFrameBytes = options.maxFrameBytes ?? MAX_FRAME_BYTES;
-  if (total > maxFrameBytes || jsonBytes > (options.maxMessageBytes ?? MAX_MESSAGE_BYTES)) {
+  if (total > maxFrameBytes || messageBytes > (options.maxMessageBytes ?? MAX_MESSAGE_BYTES)) {
+    options.codec?.forget();
     throw new GpufaasError(
       'BODY_TOO_LARGE',
       `A message of ${total} bytes is over the limit of ${maxFrameBytes} bytes.`,
     );
   }
   if (parts.length > MAX_PARTS) {
+    options.codec?.forget();
     throw new GpufaasError(
       'BODY_TOO_LARGE',
       `A message of ${parts.length} parts is over the limit of ${MAX_PARTS} parts.`,
@@ -97,12 +113,13 @@ export function encodeFrame(
   const copied = total <= COPIED_BYTES;
   const head = Buffer.allocUnsafe(copied ? total : headBytes);
   head.writeUInt32LE(MAGIC, 0);
-  head.writeUInt32LE(jsonBytes, 4);
+  head.writeUInt32LE(messageBytes, 4);
   head.writeUInt32LE(parts.length, 8);
   head.writeUInt32LE(payloadBytes, 12);
   let offset = PREFIX_BYTES;
   for (const part of parts) offset = head.writeUInt32LE(part.byteLength, offset);
-  head.write(json, offset);
+  if (packed === null) head.write(json, offset);
+  else head.set(packed, offset);
   const chunks: Uint8Array[] = [head];
   offset = headBytes;
   for (const part of parts) {
@@ -124,6 +141,7 @@ export class FrameDecoder {
   readonly #deliver: (message: Message, parts: Uint8Array[]) => void;
   readonly #maxFrameBytes: number;
   readonly #maxMessageBytes: number;
+  readonly #codec: MessageCodec | undefined;
   #stage: 'prefix' | 'head' | 'payload' = 'prefix';
   /** Bytes of this stage. */
   #needed = PREFIX_BYTES;
@@ -139,6 +157,7 @@ export class FrameDecoder {
     this.#deliver = deliver;
     this.#maxFrameBytes = options.maxFrameBytes ?? MAX_FRAME_BYTES;
     this.#maxMessageBytes = options.maxMessageBytes ?? MAX_MESSAGE_BYTES;
+    this.#codec = options.codec;
   }
 
   /** True between frames: nothing was received of a frame that is not whole. */
@@ -206,9 +225,12 @@ export class FrameDecoder {
     if (sum !== this.#payloadBytes) throw notAFrame('its parts do not add up');
     let message: unknown;
     try {
-      message = JSON.parse(bytes.toString('utf8', offset, end));
+      message =
+        this.#codec === undefined || bytes[offset] === OPENING_BRACE
+          ? JSON.parse(bytes.toString('utf8', offset, end))
+          : this.#codec.decode(bytes, offset, end);
     } catch {
-      throw notAFrame('its message is not JSON');
+      throw notAFrame('its message can not be read');
     }
     if (typeof message !== 'object' || message === null || Array.isArray(message))
       throw notAFrame('its message is no object');

@@ -1,9 +1,12 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type LaneAddress, Lanes, openLane } from '../../../src/workers/lanes.ts';
+import { Lanes, openLane } from '../../../src/workers/lanes.ts';
+import type { LaneAddress } from '../../../src/workers/protocol.ts';
 import type { Channel, Message } from '../../../src/workers/transport.ts';
 
+const RUN = { type: 'run', call: 1, model: 'm', instance: null, inputs: [], slot: null, placed: null };
+const RAN = { type: 'ran', call: 1, outputs: [], placed: null, runMs: 0.5 };
 const closed: number[] = [];
 const received: { message: Message; parts: Uint8Array[] }[] = [];
 
@@ -35,12 +38,12 @@ describe.runIf(process.platform === 'linux')('lanes', () => {
     const first = join(lanes.address, 0);
     const second = join(lanes.address, 7);
     await expect.poll(() => lanes.get(0) !== undefined && lanes.get(7) !== undefined).toBe(true);
-    lanes.get(7)!.send({ type: 'run', call: 1 });
-    await expect.poll(() => second.got).toEqual([{ type: 'run', call: 1 }]);
+    lanes.get(7)!.send(RUN);
+    await expect.poll(() => second.got).toEqual([RUN]);
     expect(first.got).toEqual([]);
-    second.channel.send({ type: 'ran', call: 1 }, [new Uint8Array([1, 2, 3])]);
+    second.channel.send(RAN, [new Uint8Array([1, 2, 3])]);
     await expect.poll(() => received.length).toBe(1);
-    expect(received[0]!.message).toEqual({ type: 'ran', call: 1 });
+    expect(received[0]!.message).toEqual(RAN);
     expect([...received[0]!.parts[0]!]).toEqual([1, 2, 3]);
   });
 
