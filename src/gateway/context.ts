@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { BodyBudget } from './body.ts';
 import type { InferenceStatistics } from './inference-statistics.ts';
 import type { JsonPool } from './json-pool.ts';
+import type { RepeatedAnswers } from './open-inference/repeated-answer.ts';
 import type { RepeatedHeaders } from './open-inference/repeated-header.ts';
 import type { Platform } from './platform.ts';
 
@@ -40,6 +41,7 @@ export interface GatewayContext {
   readonly settings: GatewaySettings;
   readonly json: JsonPool;
   readonly headers: RepeatedHeaders;
+  readonly answers: RepeatedAnswers;
   readonly budget: BodyBudget;
   readonly statistics: InferenceStatistics;
 }

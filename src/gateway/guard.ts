@@ -77,12 +77,18 @@ export function createGuard(settings: { token: string; host: string; allowedHost
     throw forbidden('Requests from other origins are refused.');
   };
 
+  /** The last Host header that was allowed: the next is probably the same. */
+  let lastHost: string | undefined;
+
   return {
     loopback,
     carriesToken,
     check(headers, access) {
-      const host = hostOf(headers.host ?? '');
-      if (host === null || !hostAllowed(host)) throw forbidden('The Host header names no host of this daemon.');
+      if (headers.host === undefined || headers.host !== lastHost) {
+        const host = hostOf(headers.host ?? '');
+        if (host === null || !hostAllowed(host)) throw forbidden('The Host header names no host of this daemon.');
+        lastHost = headers.host;
+      }
       checkOrigin(headers);
       if (access === 'open' || (loopback && access !== 'change') || carriesToken(headers.authorization)) return;
       throw new GpufaasError('UNAUTHORIZED', 'This needs the token of the daemon.', {

@@ -10,7 +10,7 @@ import { answerCoding, packAnswer } from './compression.ts';
 import type { GatewayContext } from './context.ts';
 import type { FoundModel } from './names.ts';
 import { modelName } from './names.ts';
-import { encodeAnswer, jsonBytes } from './open-inference/answer.ts';
+import { jsonBytes } from './open-inference/answer.ts';
 import type { EncodedAnswer, InferRequest } from './open-inference/types.ts';
 import type { CallSummary, Surface } from './platform.ts';
 
@@ -77,7 +77,7 @@ export async function infer(
   const large = jsonBytes(outputs, request.outputs) * JSON_CHARACTERS_PER_BYTE > context.settings.jsonThreadBytes;
   const encoded = large
     ? await context.json.encode(head, outputs, request.outputs)
-    : encodeAnswer(head, outputs, request.outputs);
+    : context.answers.encode(head, outputs, request.outputs);
   return { encoded, summary };
 }
 

@@ -22,6 +22,7 @@ import { registerHealth } from './health.ts';
 import { registerInference } from './inference.ts';
 import { InferenceStatistics } from './inference-statistics.ts';
 import { JsonPool } from './json-pool.ts';
+import { RepeatedAnswers } from './open-inference/repeated-answer.ts';
 import { RepeatedHeaders } from './open-inference/repeated-header.ts';
 import { MethodTable } from './method-table.ts';
 import { registerOpenApi } from './openapi.ts';
@@ -57,6 +58,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     settings,
     json: new JsonPool({ threads: settings.jsonThreads }),
     headers: new RepeatedHeaders(),
+    answers: new RepeatedAnswers(),
     budget: new BodyBudget(settings.maxBufferedBytes),
     statistics: new InferenceStatistics(),
   };

@@ -2,6 +2,7 @@
 // expected and what came.
 
 import { GpufaasError } from '../errors.ts';
+import { LastTensors } from '../last-tensors.ts';
 import { DATATYPE_BYTES, elementCount, type Tensor, type TensorSpec } from '../tensors.ts';
 
 /** A declared input; with `anyRank` the model leaves even the number of dimensions open. */
@@ -106,6 +107,24 @@ export function checkInputs(specs: readonly InputSpec[], inputs: readonly Tensor
     `Input ${quote(missing.name)} is missing: ${missing.datatype} of shape ${showShape(missing.shape)}.`,
     specs,
   );
+}
+
+/** The checks of one model's inputs; what is of the same kind as the last time is not looked at again. */
+export class InputChecks {
+  readonly #specs: readonly InputSpec[];
+  #last: LastTensors | null = null;
+
+  constructor(specs: readonly InputSpec[]) {
+    this.#specs = specs;
+  }
+
+  /** As `checkInputs`. */
+  check(inputs: readonly Tensor[]): void {
+    if (this.#last?.areLike(inputs) === true) return;
+    checkInputs(this.#specs, inputs);
+    // Of strings more was checked than their number, and it lies in the bytes.
+    this.#last = inputs.some(({ datatype }) => datatype === 'BYTES') ? null : new LastTensors(inputs);
+  }
 }
 
 function unfit(message: string, specs: readonly InputSpec[]): GpufaasError {

@@ -7,7 +7,7 @@ import type { Device } from '../../devices/types.ts';
 import { GpufaasError } from '../../errors.ts';
 import type { Tensor } from '../../tensors.ts';
 import { ARTEFACT_FILE } from '../artefact-file.ts';
-import { checkInputs, type InputSpec } from '../check-inputs.ts';
+import { InputChecks, type InputSpec } from '../check-inputs.ts';
 import type { LoadableModel } from '../types.ts';
 import type { Backend, LoadedModel } from './backend.ts';
 import { atOnce, InferenceSession, probeModel, type Session } from './ort.ts';
@@ -99,11 +99,12 @@ function asLoadedModel(
   };
   const inputs = session.inputMetadata.map((metadata) => withAnyRank(specOf(metadata), model.inputs));
   const outputs = session.outputMetadata.map(specOf);
+  const checks = new InputChecks(inputs);
   return {
     inputs,
     outputs,
     async run(tensors: readonly Tensor[]) {
-      checkInputs(inputs, tensors);
+      checks.check(tensors);
       const feeds: Record<string, ReturnType<typeof toOrt>> = {};
       for (const tensor of tensors) feeds[tensor.name] = toOrt(tensor);
       const startMs = performance.now();

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { encodeAnswer } from '../../../src/gateway/open-inference/answer.ts';
 import { floatsToText } from '../../../src/gateway/open-inference/float-text.ts';
+import { RepeatedAnswers } from '../../../src/gateway/open-inference/repeated-answer.ts';
 import type { EncodedAnswer } from '../../../src/gateway/open-inference/types.ts';
 import type { Datatype, Tensor } from '../../../src/tensors.ts';
 import { floats } from '../../helpers/gateway.ts';
@@ -122,5 +123,46 @@ describe('binary tensors', () => {
       { name: 'c', datatype: 'INT8', shape: [1], data: [9] },
       { name: 'a', datatype: 'FP32', shape: [1], parameters: { binary_data_size: 4 } },
     ]);
+  });
+});
+
+describe('the answer to a request that comes again', () => {
+  const shape = [1];
+  const y = (value: number): Tensor => tensor('y', 'FP32', floats(value), shape);
+  const binary = [{ name: 'y', binary: true }];
+
+  test('has the header of the one before and the bytes of its own', () => {
+    const answers = new RepeatedAnswers();
+    const first = answers.encode(head, [y(1)], binary);
+    const second = answers.encode(head, [y(2)], binary);
+    expect(second).toEqual(encodeAnswer(head, [y(2)], binary));
+    expect(second.parts[0]).toBe(first.parts[0]);
+  });
+
+  test('is written anew where anything differs', () => {
+    const answers = new RepeatedAnswers();
+    answers.encode(head, [y(1)], binary);
+    const wider = tensor('y', 'FP32', floats(1, 2), [2]);
+    const json = [{ name: 'y', binary: false }];
+    for (const [otherHead, output, requested] of [
+      [{ ...head, id: '7' }, y(1), binary],
+      [{ ...head, modelVersion: '3' }, y(1), binary],
+      [{ ...head, modelName: 'n' }, y(1), binary],
+      [head, wider, binary],
+      [head, { ...y(1), datatype: 'INT32' as const }, binary],
+      [head, y(1), json],
+      [head, y(3), json],
+    ] as const) {
+      expect(answers.encode(otherHead, [output], requested)).toEqual(encodeAnswer(otherHead, [output], requested));
+    }
+    expect(answers.encode(head, [y(5)], binary)).toEqual(encodeAnswer(head, [y(5)], binary));
+  });
+
+  test('gives each output its own bytes, in the order asked for', () => {
+    const answers = new RepeatedAnswers();
+    const asked = ['z', 'y'].map((name) => ({ name, binary: true }));
+    const z = tensor('z', 'INT8', Uint8Array.of(1), shape);
+    answers.encode(head, [y(1), z], asked);
+    expect(answers.encode(head, [y(2), z], asked).parts.slice(1)).toEqual([z.data, floats(2)]);
   });
 });

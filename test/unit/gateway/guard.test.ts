@@ -29,6 +29,17 @@ describe('Host', () => {
     expect(() => guard.check({ host: '' }, 'open')).toThrow('Host');
   });
 
+  test('is looked at each time it differs from the one before', () => {
+    const guard = createGuard({ token: TOKEN, host: '127.0.0.1', allowedHosts: [] });
+    for (let round = 0; round < 2; round++) {
+      guard.check({ host: 'localhost' }, 'open');
+      guard.check({ host: 'localhost' }, 'open');
+      expect(() => guard.check({ host: 'evil.example' }, 'open')).toThrow('Host');
+      expect(() => guard.check({ host: 'evil.example' }, 'open')).toThrow('Host');
+      expect(() => guard.check({}, 'open')).toThrow('Host');
+    }
+  });
+
   test('names can be allowed', async () => {
     const { app } = await gatewayWith([], { allowedHosts: ['GPU.example'] });
     expect((await app.inject({ url: '/healthz', headers: { host: 'gpu.example:80' } })).statusCode).toBe(200);

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import type { GpufaasError } from '../../../src/errors.ts';
 import type { Datatype, Tensor } from '../../../src/tensors.ts';
-import { checkInputs, type InputSpec } from '../../../src/workers/check-inputs.ts';
+import { checkInputs, InputChecks, type InputSpec } from '../../../src/workers/check-inputs.ts';
 
 const SPECS: readonly InputSpec[] = [
   { name: 'image', datatype: 'FP32', shape: [-1, 3, 2] },
@@ -80,5 +80,34 @@ describe('inputs of a model', () => {
 
   it('name long things shortly', () => {
     expect(messageFor([{ ...image, name: 'x'.repeat(10_000) }]).length).toBeLessThan(200);
+  });
+});
+
+describe('inputs that come again', () => {
+  it('are accepted, and whatever differs from the last time is looked at', () => {
+    const checks = new InputChecks(SPECS);
+    for (let i = 0; i < 3; i++) checks.check([{ ...image, data: new Uint8Array(24).fill(i) }, { ...mask }]);
+    const wrong: readonly (readonly [readonly Tensor[], RegExp])[] = [
+      [[{ ...image, data: new Uint8Array(23) }, mask], /needs 24 bytes, but 23 came/],
+      [[{ ...image, shape: [1, 3, 3] }, mask], /must have the shape/],
+      [[{ ...image, datatype: 'FP64' }, mask], /must be FP32/],
+      [[image, { ...mask, name: 'masks' }], /no input "masks"/],
+      [[image], /"mask" is missing/],
+      [[image, mask, mask], /given twice/],
+    ];
+    for (const [inputs, message] of wrong) {
+      expect(() => checks.check(inputs)).toThrow(message);
+      expect(() => checks.check(inputs)).toThrow(message);
+      checks.check([image, mask]);
+    }
+    checks.check([{ ...image, shape: [2, 3, 2], data: new Uint8Array(48) }, mask]);
+  });
+
+  it('are looked at each time if they are strings: what is wrong with those lies in their bytes', () => {
+    const checks = new InputChecks([{ name: 't', datatype: 'BYTES', shape: [-1] }]);
+    const text: Tensor = { name: 't', datatype: 'BYTES', shape: [1], data: bytes([7, 7]) };
+    checks.check([text]);
+    const broken = { ...text, data: Uint8Array.from(text.data, (byte, index) => (index === 0 ? 9 : byte)) };
+    expect(() => checks.check([broken])).toThrow(/needs 1 BYTES elements/);
   });
 });
