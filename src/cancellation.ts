@@ -30,7 +30,18 @@ export class Cancellation implements CancelSignal {
     if (this.#aborted) return;
     this.#aborted = true;
     this.#reason = reason;
-    for (let next = this.#listeners.shift(); next !== undefined; next = this.#listeners.shift()) next();
+    this.#tell();
+  }
+
+  #tell(): void {
+    const next = this.#listeners.shift();
+    if (next === undefined) return;
+    try {
+      next();
+    } finally {
+      // One that throws takes nothing from those after it.
+      this.#tell();
+    }
   }
 
   /** Called once at most; never if it was fired before. */

@@ -41,8 +41,8 @@ export class Call {
     this.headers = startHeaders(this.id, Date.now());
     this.#lease = context.budget.lease();
     this.response.on('close', () => {
-      if (!this.response.writableFinished) this.#gone.cancel();
       this.#lease.giveBack();
+      if (!this.response.writableFinished) this.#gone.cancel();
     });
   }
 

@@ -17,8 +17,8 @@ import {
   type ProfileOptions,
   profileModel,
 } from './profile.ts';
-import { raceInputs, type Rivals, runsUntilRepaid } from './race.ts';
-import { largestDifference, repeatRows } from './sample-inputs.ts';
+import { whenToPack } from './race.ts';
+import { largestDifference } from './sample-inputs.ts';
 import { type Trial, withTrial } from './trial.ts';
 import type { ModelProfile, StoredModel } from './types.ts';
 
@@ -47,12 +47,6 @@ export interface Assessment {
 const PREPARE_LIMIT_MS = 60_000;
 /** Ways of loading that are resident side by side while they are compared. */
 const COPIES = 2;
-/** A load that is slower for prepacking is worth it if that repays within so many runs: a model may be evicted before it runs more often. */
-const RUNS_PER_LOAD = 10;
-/** The same of runs of several rows. Their times decide how requests are gathered, so they are those of a prepacked model from the start. */
-const BATCHES_PER_LOAD = 100;
-/** A model that would have to run more often than this is never packed anew. */
-const MOST_RUNS = 10_000;
 /** The largest |difference| / max(1, |y|) between a prepared model and its original. */
 const TOLERANCE = 1e-4;
 /** A prepared model may be larger than its original by this factor, and this much: constants fold. */
@@ -182,62 +176,35 @@ async function compare(
       // An optimisation changed the answers beyond rounding: the original's are the right ones.
       return { profile: profileOf(await measureAlone(original, [mapped], 1)), preparedPath: null, mode: 'original' };
     }
-    const packing = hasRoom
-      ? await racePacking(trial, { mapped, prepacked }, stored, alone, batchRows, startedMs + limitMs * RACE_SHARE)
-      : null;
-    let measured = alone;
-    let packAfterRuns: number | undefined;
-    if (packing === 'at the load') measured = await measureAlone(prepacked, [mapped, prepacked], 1);
-    else if (packing !== null) {
+    const asItIs: Choice = { mode: 'mapped', measured: alone };
+    const choose = async (): Promise<Choice> => {
+      const deadlineMs = startedMs + limitMs * RACE_SHARE;
+      const when = await whenToPack(trial, { mapped, prepacked }, stored, alone, batchRows, deadlineMs);
+      if (when === null) return asItIs;
+      if (when === 'at the load')
+        return { mode: 'prepacked', measured: await measureAlone(prepacked, [mapped, prepacked], 1) };
       for (const { id } of [mapped, prepacked]) await trial.evict(id);
       const memoryBytes = Math.max(alone.memoryBytes, await bytesOnceRun(trial, prepacked, sample!.inputs));
-      if (memoryBytes <= options.budgetBytes) {
-        measured = { ...alone, memoryBytes };
-        packAfterRuns = packing;
-      }
-    }
-    const mode = packing === 'at the load' ? 'prepacked' : 'mapped';
+      if (memoryBytes > options.budgetBytes) return asItIs;
+      return { mode: 'mapped', measured: { ...alone, memoryBytes }, packAfterRuns: when };
+    };
+    // Whatever goes wrong with packing, or with inputs that nobody has sent yet: the model as it is was measured and is right.
+    const { measured, ...how } = hasRoom ? await choose().catch(() => asItIs) : asItIs;
+    options.signal?.throwIfAborted();
     const key = artefactKey(stored.sha256, sessionOptions, batchRows);
-    const preparedPath = await publishArtefact(folder, staging, {
-      mode,
-      original: stored.path,
-      key,
-      ...(packAfterRuns !== undefined && { packAfterRuns }),
-    });
-    return { profile: profileOf(measured), preparedPath, mode };
+    const preparedPath = await publishArtefact(folder, staging, { ...how, original: stored.path, key });
+    return { profile: profileOf(measured), preparedPath, mode: how.mode };
   });
 }
 
-type Sample = NonNullable<Measurement['sample']>;
-
-/**
- * When the weights of the prepared model are to be packed, which is resident as `mapped`: at its load, after so many runs, or never
- * (null). Both ways of loading it are resident afterwards.
- */
-async function racePacking(
-  trial: Trial,
-  rivals: Rivals,
-  { inputs: specs }: StoredModel,
-  alone: Measurement,
-  batchRows: number,
-  deadlineMs: number,
-): Promise<'at the load' | number | null> {
-  const sample = alone.sample!.inputs;
-  const rowsTaken = alone.runMsByRows?.length ?? 1;
-  const extraLoadMs = (await trial.load(rivals.prepacked)).loadMs - alone.loadMs;
-  // Rows beyond those that were measured would take longer than there is time for, or are not taken.
-  const rows = Math.min(batchRows, rowsTaken);
-  const inputs = rows > 1 ? repeatRows(sample, rows) : await raceInputs(trial, rivals.mapped.id, specs, sample);
-  let repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, inputs, deadlineMs);
-  if (repaid !== null && repaid <= (rows > 1 ? BATCHES_PER_LOAD : RUNS_PER_LOAD)) return 'at the load';
-  if (repaid === null && rows === 1 && rowsTaken > 1) {
-    // Callers may send several rows at once; whether they do is not known.
-    const several = repeatRows(sample, Math.min(MAX_ROWS, rowsTaken));
-    repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, several, deadlineMs);
-    if (repaid !== null) repaid = Math.max(repaid, BATCHES_PER_LOAD);
-  }
-  return repaid !== null && repaid <= MOST_RUNS ? repaid : null;
+/** How a prepared model is loaded, with its figures. */
+interface Choice {
+  readonly mode: 'mapped' | 'prepacked';
+  readonly measured: Measurement;
+  readonly packAfterRuns?: number;
 }
+
+type Sample = NonNullable<Measurement['sample']>;
 
 /** What the model holds as the only one in a trial, in bytes. */
 async function bytesOnceRun(trial: Trial, model: LoadableModel, inputs: Sample['inputs']): Promise<number> {

@@ -1,11 +1,13 @@
-// Mapped against prepacked, run by run: whether weights that are packed at the load make runs faster, and how soon that repays.
+// Mapped against prepacked, run by run: whether weights that are packed make runs faster, and how soon that repays the slower load.
+// Throws what the trial throws; nothing of it says anything against the model.
 
 import { GpufaasError } from '../errors.ts';
-import type { Tensor, TensorSpec } from '../tensors.ts';
+import type { Tensor } from '../tensors.ts';
 import type { LoadableModel } from '../workers/types.ts';
-import { median } from './profile.ts';
-import { hasFreeSizes, sampleInputs } from './sample-inputs.ts';
+import { MAX_ROWS, median, type Measurement } from './profile.ts';
+import { hasFreeSizes, repeatRows, sampleBytes, sampleInputs } from './sample-inputs.ts';
 import type { Trial } from './trial.ts';
+import type { StoredModel } from './types.ts';
 
 /** Both ways of loading one prepared model. */
 export interface Rivals {
@@ -13,23 +15,64 @@ export interface Rivals {
   readonly prepacked: LoadableModel;
 }
 
+/** A load that is slower for prepacking is worth it if that repays within so many runs: a model may be evicted before it runs more often. */
+const RUNS_PER_LOAD = 10;
+/** The same of runs of several rows. Their times decide how requests are gathered, so they are those of a prepacked model from the start. */
+const BATCHES_PER_LOAD = 100;
+/** A model that would have to run more often than this is never packed anew. */
+const MOST_RUNS = 10_000;
+/** Nor is one whose calls would have to wait for longer than this while it is. */
+const LONGEST_PACKING_MS = 1_000;
 /** Run times closer than this are the same. */
 const NOTICEABLE = 0.05;
 const ROUNDS = 15;
 const LEAST_ROUNDS = 5;
+/** The longest that one race takes, but for the least rounds. */
+const RACE_MS = 1_500;
 /** The share of the rounds that prepacking must win. */
 const WINS_SHARE = 2 / 3;
 /** What a free dimension is raced at, if the model takes it: a sentence, a paragraph. */
 const RACE_SIZES = [16, 64];
-/** The longest run there is time to race, in milliseconds. */
+/** The most bytes of inputs that are raced. */
+const MOST_INPUT_BYTES = 1e6;
+/** The longest run there is time to race. */
 const LONG_RUN_MS = 150;
+
+/**
+ * When the weights of a prepared model are to be packed that is resident as `mapped` and was measured alone: at its load, after so
+ * many runs, or never (null). Both ways of loading it are resident afterwards. Races end at `deadlineMs` but for a few last rounds.
+ */
+export async function whenToPack(
+  trial: Trial,
+  rivals: Rivals,
+  stored: StoredModel,
+  alone: Measurement,
+  batchRows: number,
+  deadlineMs: number,
+): Promise<'at the load' | number | null> {
+  const sample = alone.sample!.inputs;
+  const rowsTaken = alone.runMsByRows?.length ?? 1;
+  const extraLoadMs = (await trial.load(rivals.prepacked)).loadMs - alone.loadMs;
+  // Rows beyond those that were measured would take longer than there is time for, or are not taken.
+  const rows = Math.min(batchRows, rowsTaken);
+  const inputs = rows > 1 ? repeatRows(sample, rows) : await raceInputs(trial, rivals.mapped.id, stored, sample);
+  let repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, inputs, deadlineMs);
+  if (repaid !== null && repaid <= (rows > 1 ? BATCHES_PER_LOAD : RUNS_PER_LOAD)) return 'at the load';
+  if (repaid === null && rows === 1 && rowsTaken > 1) {
+    // Callers may send several rows at once; whether they do is not known.
+    const several = repeatRows(sample, Math.min(MAX_ROWS, rowsTaken));
+    repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, several, deadlineMs);
+    if (repaid !== null) repaid = Math.max(repaid, BATCHES_PER_LOAD);
+  }
+  return repaid !== null && repaid <= MOST_RUNS && extraLoadMs <= LONGEST_PACKING_MS ? repaid : null;
+}
 
 /**
  * Prepacking makes a load slower and the runs of some models faster, above all those of several rows through large matrix
  * products, whose weights are packed anew for each run otherwise. Gives the number of runs of these inputs after which it has repaid
- * `extraLoadMs`, null if runs that take turns are not noticeably faster with it, most of them. Both models have to be resident.
+ * `extraLoadMs`, null if runs that take turns are not noticeably faster with it, most of them.
  */
-export async function runsUntilRepaid(
+async function runsUntilRepaid(
   trial: Trial,
   { mapped, prepacked }: Rivals,
   extraLoadMs: number,
@@ -41,7 +84,8 @@ export async function runsUntilRepaid(
   const mappedMs: number[] = [];
   const prepackedMs: number[] = [];
   let wins = 0;
-  while (mappedMs.length < ROUNDS && (mappedMs.length < LEAST_ROUNDS || performance.now() < deadlineMs)) {
+  const untilMs = Math.min(performance.now() + RACE_MS, deadlineMs);
+  while (mappedMs.length < ROUNDS && (mappedMs.length < LEAST_ROUNDS || performance.now() < untilMs)) {
     const { runMs } = await trial.run(mapped.id, inputs);
     const rival = await trial.run(prepacked.id, inputs);
     mappedMs.push(runMs);
@@ -55,29 +99,39 @@ export async function runsUntilRepaid(
 }
 
 /**
- * What a resident model is raced on: `sample`, or longer sequences and larger images where the model leaves their size open and its runs
- * are not too slow. The smallest input that a model takes says little of what its callers send. The model has to be resident.
+ * What is raced on: `sample`, or longer sequences and larger images where the model leaves their size open and its runs are not too
+ * slow. The smallest input that a model takes says little of what its callers send.
  */
-export async function raceInputs(
+async function raceInputs(
   trial: Trial,
   id: string,
-  specs: readonly TensorSpec[],
+  { inputs: specs }: StoredModel,
   sample: readonly Tensor[],
 ): Promise<readonly Tensor[]> {
   let chosen = sample;
   if (!hasFreeSizes(specs)) return chosen;
+  let bytes = bytesOf(sample);
+  let predictedMs = 0;
   for (const freeSize of RACE_SIZES) {
+    const next = sampleBytes(specs, 1, freeSize);
+    if (next > MOST_INPUT_BYTES) break;
+    if (next <= bytes) continue;
+    // At least as much longer as there is more to read; some take the square of that.
+    if (predictedMs * (next / bytes) > LONG_RUN_MS) break;
     const inputs = sampleInputs(specs, 1, freeSize);
-    if (inputs.every(({ data }, index) => data.byteLength <= sample[index]!.data.byteLength)) continue;
     try {
       const { runMs } = await trial.run(id, inputs);
       if (runMs > LONG_RUN_MS) break;
-      chosen = inputs;
+      predictedMs = runMs;
     } catch (error) {
       // Not every size is one that the model takes, or has room for.
       if (error instanceof GpufaasError && (error.code === 'BAD_TENSOR' || error.code === 'OUT_OF_MEMORY')) break;
       throw error;
     }
+    chosen = inputs;
+    bytes = next;
   }
   return chosen;
 }
+
+const bytesOf = (tensors: readonly Tensor[]): number => tensors.reduce((sum, { data }) => sum + data.byteLength, 0);

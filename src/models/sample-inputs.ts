@@ -16,11 +16,23 @@ export function hasFreeSizes(inputs: readonly TensorSpec[]): boolean {
   return inputs.some(({ shape }) => shape.slice(1).includes(-1));
 }
 
+const filledShape = (shape: readonly number[], rows: number, freeSize: number): number[] =>
+  shape.map((size, axis) => (size >= 0 ? size : axis === 0 ? rows : freeSize));
+
+/** Bytes of the inputs that `sampleInputs` would make; strings have one letter each. */
+export function sampleBytes(inputs: readonly TensorSpec[], rows: number, freeSize: number): number {
+  let bytes = 0;
+  for (const { datatype, shape } of inputs) {
+    bytes += elementCount(filledShape(shape, rows, freeSize)) * (datatype === 'BYTES' ? 5 : DATATYPE_BYTES[datatype]);
+  }
+  return bytes;
+}
+
 /** One tensor for each input: `rows` where the first dimension is free, `freeSize` where another is. */
 export function sampleInputs(inputs: readonly TensorSpec[], rows: number, freeSize: number): Tensor[] {
   const random = seededRandom(1);
   return inputs.map(({ name, datatype, shape }) => {
-    const filled = shape.map((size, axis) => (size >= 0 ? size : axis === 0 ? rows : freeSize));
+    const filled = filledShape(shape, rows, freeSize);
     return { name, datatype, shape: filled, data: values(datatype, elementCount(filled), random) };
   });
 }

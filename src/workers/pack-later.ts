@@ -15,6 +15,7 @@ export class PackLater {
   #runs = 0;
   #timer: NodeJS.Timeout | undefined;
   #done = false;
+  #ended = false;
 
   /** `begin` carries out what it is given between two runs. */
   constructor(packing: Packing, begin: (pack: () => Promise<void>) => void) {
@@ -34,10 +35,12 @@ export class PackLater {
   end(): void {
     clearTimeout(this.#timer);
     this.#done = true;
+    this.#ended = true;
   }
 
   #pack(): void {
     this.#done = true;
-    this.#begin(() => this.#packing.pack());
+    // What goes meanwhile, before its turn comes, is left alone.
+    this.#begin(() => (this.#ended ? Promise.resolve() : this.#packing.pack()));
   }
 }

@@ -17,6 +17,7 @@ const PLACED = 2;
 const SLOT = 4;
 const INSTANCE = 8;
 const FIXED_BYTES = 24;
+const MOST_PLACED = 65_535;
 
 /** What repeats; `model` is null in answers. */
 interface Repeated {
@@ -58,17 +59,20 @@ export class RunCodec implements MessageCodec {
     placed: readonly number[] | null,
     model: string | null,
     heads: readonly TensorHead[],
-  ): Buffer {
+  ): Buffer | null {
+    const count = placed?.length ?? 0;
+    if (count > MOST_PLACED) return null;
     let flags = flag;
+    let sent = this.#sent;
     let repeated = '';
-    if (this.#sent === null || this.#sent.model !== model || !equal(this.#sent.heads, heads)) {
-      this.#sent = { model, heads };
-      repeated = JSON.stringify(this.#sent);
+    if (sent === null || sent.model !== model || !equal(sent.heads, heads)) {
+      // Shapes of its own: what it is compared to must be what was sent.
+      sent = { model, heads: heads.map((head) => ({ ...head, shape: [...head.shape] })) };
+      repeated = JSON.stringify(sent);
       flags |= CHANGED;
     }
     if (placed !== null) flags |= PLACED;
     if (slot !== null) flags |= SLOT;
-    const count = placed?.length ?? 0;
     const headBytes = FIXED_BYTES + 4 * count;
     const bytes = Buffer.allocUnsafe(headBytes + (repeated === '' ? 0 : Buffer.byteLength(repeated)));
     bytes[0] = kind;
@@ -79,6 +83,7 @@ export class RunCodec implements MessageCodec {
     bytes.writeDoubleLE(number, 16);
     for (let index = 0; index < count; index++) bytes.writeUInt32LE(placed![index]!, FIXED_BYTES + 4 * index);
     if (repeated !== '') bytes.write(repeated, headBytes);
+    this.#sent = sent;
     return bytes;
   }
 

@@ -41,6 +41,17 @@ describe('a cancellation', () => {
     expect(told).toEqual([1, 2]);
   });
 
+  it('tells those after a listener that throws', () => {
+    const cancellation = new Cancellation();
+    const told: number[] = [];
+    cancellation.addEventListener('abort', () => {
+      throw new Error('no');
+    });
+    cancellation.addEventListener('abort', () => told.push(2));
+    expect(() => cancellation.cancel()).toThrow('no');
+    expect(told).toEqual([2]);
+  });
+
   it('becomes an AbortSignal, before it is fired and after', () => {
     const cancellation = new Cancellation();
     const before = asAbortSignal(cancellation);

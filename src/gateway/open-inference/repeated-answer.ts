@@ -33,7 +33,8 @@ export class RepeatedAnswers {
     }
     const encoded = encodeAnswer(head, outputs, requested);
     const header = encoded.parts[0]!;
-    if (header.byteLength <= MAX_HEADER_BYTES && requested.every(({ binary }) => binary)) {
+    const allBinary = encoded.headerLength !== null && requested.every(({ binary }) => binary);
+    if (allBinary && header.byteLength <= MAX_HEADER_BYTES) {
       this.#last.set(requested, { modelName, modelVersion, outputs: new LastTensors(outputs), header });
     }
     return encoded;

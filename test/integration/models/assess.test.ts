@@ -41,6 +41,28 @@ function bomb(): Uint8Array {
   });
 }
 
+/** All pairs of all positions: the memory and the time of a run grow with the square of what is free. */
+function pairsModel(): Uint8Array {
+  const int64 = (...values: bigint[]) => new Uint8Array(new BigInt64Array(values).buffer);
+  return onnxModel({
+    inputs: [{ name: 'x', type: 'FP32', shape: ['n', 'h', 'w'] }],
+    outputs: [{ name: 'y', type: 'FP32', shape: ['p', 'q'] }],
+    weights: [
+      { name: 'column', type: 'INT64', shape: [2], data: int64(-1n, 1n) },
+      { name: 'row', type: 'INT64', shape: [2], data: int64(1n, -1n) },
+    ],
+    nodes: [
+      { op: 'Reshape', inputs: ['x', 'column'], outputs: ['a'] },
+      { op: 'Reshape', inputs: ['x', 'row'], outputs: ['b'] },
+      { op: 'MatMul', inputs: ['a', 'b'], outputs: ['c'] },
+      { op: 'Exp', inputs: ['c'], outputs: ['d'] },
+      { op: 'MatMul', inputs: ['d', 'a'], outputs: ['e'] },
+      { op: 'MatMul', inputs: ['e', 'b'], outputs: ['f'] },
+      { op: 'MatMul', inputs: ['f', 'a'], outputs: ['y'] },
+    ],
+  });
+}
+
 describe('assessing a model', { timeout: LIMIT }, () => {
   it('prepares it under a key of everything it depends on, and it answers as the original does', async () => {
     const stored = store(convolutionModel(4, 64, 32));
@@ -126,6 +148,20 @@ describe('assessing a model', { timeout: LIMIT }, () => {
     const { packAfterRuns } = JSON.parse(readFileSync(join(dirname(preparedPath!), 'artefact.json'), 'utf8'));
     expect(mode).not.toBe('original');
     expect(mode === 'prepacked' ? 1 : packAfterRuns).toBeGreaterThan(0);
+  });
+
+  it('keeps a model as it is if larger inputs than it was measured with are too much for it', async () => {
+    for (const dims of [
+      ['n', 'a', 'b', 'c', 'd', 'e'],
+      ['n', 'a', 'b', 'c', 'd', 'e', 'f', 'g'],
+    ]) {
+      const stored = store(identityModel('FP32', dims));
+      expect(await assessModel(stored, options())).toMatchObject({ preparedPath: expect.any(String) });
+    }
+    const stored = store(pairsModel());
+    const { mode, profile } = await assessModel(stored, options({ budgetBytes: 30e6 }));
+    expect(mode).toBe('mapped');
+    expect(profile.memoryBytes).toBeLessThan(30e6);
   });
 
   it.runIf(process.platform === 'linux')('accounts what the system will show, within a fifth', async () => {

@@ -158,6 +158,13 @@ describe('the answer to a request that comes again', () => {
     expect(answers.encode(head, [y(5)], binary)).toEqual(encodeAnswer(head, [y(5)], binary));
   });
 
+  test('of a model without outputs is JSON each time', () => {
+    const answers = new RepeatedAnswers();
+    const none: { name: string; binary: boolean }[] = [];
+    answers.encode(head, [], none);
+    expect(answers.encode(head, [], none).headerLength).toBeNull();
+  });
+
   test('gives each output its own bytes, in the order asked for', () => {
     const answers = new RepeatedAnswers();
     const asked = ['z', 'y'].map((name) => ({ name, binary: true }));

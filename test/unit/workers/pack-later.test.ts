@@ -47,6 +47,18 @@ describe('packing later', () => {
     expect(pack).toHaveBeenCalledTimes(1);
   });
 
+  it('does not happen to a model that went before its turn came', async () => {
+    const pack = vi.fn<() => Promise<void>>(() => Promise.resolve());
+    const tasks: (() => Promise<void>)[] = [];
+    const later = new PackLater({ afterRuns: 1, pack }, (task) => void tasks.push(task));
+    later.ran();
+    later.ran();
+    later.end();
+    expect(tasks).toHaveLength(1);
+    await tasks[0]!();
+    expect(pack).not.toHaveBeenCalled();
+  });
+
   it('does not happen to a model that goes', () => {
     const { later, pack, run } = watched(3);
     run(3);

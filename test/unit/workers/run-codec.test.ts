@@ -81,6 +81,28 @@ describe('runs on a lane', () => {
     expect(received).toEqual([placedAt(2)]);
   });
 
+  it('name it again if a shape was changed where it lay', () => {
+    const codec = new RunCodec();
+    const { push, received } = receiver();
+    const shape = [1, 3];
+    const message = { ...placedAt(1), inputs: [{ ...RUN.inputs[0]!, shape }] };
+    push(Buffer.concat(encodeFrame(message, [], { codec })));
+    shape[0] = 2;
+    push(Buffer.concat(encodeFrame(message, [], { codec })));
+    expect(received.at(-1)).toMatchObject({ inputs: [{ shape: [2, 3] }] });
+  });
+
+  it('travel as JSON where there are too many tensors for it', () => {
+    const codec = new RunCodec();
+    const { push, received } = receiver();
+    const heads = Array.from({ length: 70_000 }, () => ({ name: 'y', datatype: 'FP32', shape: [] }));
+    const many = { type: 'ran', call: 1, outputs: heads, placed: heads.map(() => 4), runMs: 1 };
+    const one = { type: 'ran', call: 2, outputs: heads.slice(0, 1), placed: [4], runMs: 1 };
+    const options = { codec, maxMessageBytes: 2 ** 24 };
+    for (const message of [one, many, one]) push(Buffer.concat(encodeFrame(message, [], options)));
+    expect(received.map(({ outputs }) => (outputs as unknown[]).length)).toEqual([1, 70_000, 1]);
+  });
+
   it.each([
     ['repeat what never came', (bytes: Buffer) => bytes.fill(0, 17, 18)],
     ['are of no kind', (bytes: Buffer) => bytes.fill(9, 16, 17)],
