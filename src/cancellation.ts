@@ -9,8 +9,8 @@ export interface CancelSignal {
 }
 
 /**
- * One that is fired by its owner. Each invocation has two; an AbortController for each would be a good part of what an invocation costs,
- * for events that nobody here needs.
+ * One that is fired by its owner. Each invocation has two: an AbortController would bring an event target with all that belongs to one,
+ * which nobody here needs.
  */
 export class Cancellation implements CancelSignal {
   readonly #listeners: (() => void)[] = [];

@@ -14,7 +14,7 @@ import { setTimeout } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { createHome, resolveHome } from '../../src/home.ts';
-import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
+import { buildNetwork, NETWORK_INPUT_ROW, type NetworkKind } from '../../src/onnx/networks.ts';
 import { startChild, startDaemonChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { binaryShot, quantile, shoot, throughput, type Shot } from './load.ts';
@@ -33,7 +33,8 @@ const { values } = parseArgs({
 const seconds = Number(values.seconds);
 const rounds = Number(values.rounds);
 const shots = Number(values.shots);
-const kind = values.kind === 'mlp' ? 'mlp' : 'cnn';
+if (values.kind !== 'cnn' && values.kind !== 'mlp') throw new Error(`--kind is cnn or mlp, not ${values.kind}.`);
+const kind: NetworkKind = values.kind;
 
 const folder = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
 const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });

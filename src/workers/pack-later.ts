@@ -1,5 +1,6 @@
 // When the weights of a loaded model are packed: once its runs have lost as much as that takes (the rule of ski rental: what is paid too
-// much, whatever comes after, is at most the price again). A pause is waited for, but not for ever: packing holds up what comes meanwhile.
+// much, whatever comes after, is at most the price again). A pause is waited for, until that much was lost once more: packing holds up
+// what comes meanwhile.
 
 import type { Packing } from './backends/backend.ts';
 
