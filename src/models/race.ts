@@ -35,7 +35,7 @@ const WINS_SHARE = 2 / 3;
 const RACE_SIZES = [16, 64];
 /** The most bytes of inputs that are raced. */
 const MOST_INPUT_BYTES = 1e6;
-/** The longest run there is time to race. */
+/** The longest run there is time to race, in milliseconds. */
 const LONG_RUN_MS = 150;
 
 /**
@@ -111,18 +111,18 @@ async function raceInputs(
   let chosen = sample;
   if (!hasFreeSizes(specs)) return chosen;
   let bytes = bytesOf(sample);
-  let predictedMs = 0;
+  let lastMs = 0;
   for (const freeSize of RACE_SIZES) {
     const next = sampleBytes(specs, 1, freeSize);
     if (next > MOST_INPUT_BYTES) break;
     if (next <= bytes) continue;
     // At least as much longer as there is more to read; some take the square of that.
-    if (predictedMs * (next / bytes) > LONG_RUN_MS) break;
+    if (lastMs * (next / bytes) > LONG_RUN_MS) break;
     const inputs = sampleInputs(specs, 1, freeSize);
     try {
       const { runMs } = await trial.run(id, inputs);
       if (runMs > LONG_RUN_MS) break;
-      predictedMs = runMs;
+      lastMs = runMs;
     } catch (error) {
       // Not every size is one that the model takes, or has room for.
       if (error instanceof GpufaasError && (error.code === 'BAD_TENSOR' || error.code === 'OUT_OF_MEMORY')) break;
