@@ -6,7 +6,6 @@ import { headers as names } from '../api/routes.ts';
 import type { Problem } from '../api/schemas.ts';
 import { toGpufaasError } from '../errors.ts';
 import type { GpufaasError } from '../errors.ts';
-import { holdOpen } from './body.ts';
 import type { CallSummary } from './platform.ts';
 
 const MAX_DETAIL = 1000;
@@ -100,21 +99,4 @@ export function writeParts(
   for (const part of parts) if (part.byteLength > 0) raw.write(part);
   raw.end();
   raw.uncork();
-}
-
-/** Writes an error, unless the answer has begun (then the connection is cut: a cut answer must not look whole). */
-export function writeError(
-  raw: ServerResponse,
-  thrown: unknown,
-  style: ErrorStyle,
-  extra: OutgoingHttpHeaders,
-): GpufaasError {
-  const { error, headers, body } = errorAnswer(thrown, style);
-  if (raw.headersSent) {
-    raw.destroy();
-    return error;
-  }
-  holdOpen(raw);
-  writeParts(raw, error.status, { ...extra, ...headers }, [Buffer.from(JSON.stringify(body))]);
-  return error;
 }

@@ -4,9 +4,9 @@
 import type { FastifyInstance } from 'fastify';
 import { headers as names } from '../api/routes.ts';
 import { GpufaasError } from '../errors.ts';
-import { callHeaders, errorAnswer, startHeaders, writeParts } from './answers.ts';
+import { callHeaders, errorAnswer, startHeaders } from './answers.ts';
 import type { AsyncAnswer, DueCall } from './async-platform.ts';
-import type { Call } from './call.ts';
+import type { HttpCall } from './call.ts';
 import { byHand, unreachable } from './call.ts';
 import { requestCoding, unpackBody } from './compression.ts';
 import type { GatewayContext } from './context.ts';
@@ -23,10 +23,8 @@ export function registerAsyncFunctions(app: FastifyInstance, context: GatewayCon
   const { asyncCalls } = context.platform;
   asyncCalls.serve({ run: (call, signal, onBegin) => run(context, call, signal, onBegin), failure });
 
-  const submit = byHand(
-    context,
-    () => 'both',
-    async (call) => accept(context, guard, call, findFunction(context.platform, call.params['name'] ?? '')),
+  const submit = byHand(context, 'both', async (call) =>
+    accept(context, guard, call, findFunction(context.platform, call.params['name'] ?? '')),
   );
   const access = { config: { access: 'call' as const } };
   for (const url of ['/async-function/:name', '/async-function/:name/*']) {
@@ -51,9 +49,9 @@ export function registerAsyncFunctions(app: FastifyInstance, context: GatewayCon
   });
 }
 
-async function accept(context: GatewayContext, guard: Guard, call: Call, served: ServedFunction): Promise<void> {
+async function accept(context: GatewayContext, guard: Guard, call: HttpCall, served: ServedFunction): Promise<void> {
   call.target = { served, surface: 'async' };
-  const { url = '/', method = 'POST' } = call.request;
+  const { url = '/', method = 'POST' } = call.exchange.request;
   const path = subPathOf(url);
   // What can be refused now is not kept to be refused later.
   if (!served.hasHandler) {
@@ -74,7 +72,7 @@ async function accept(context: GatewayContext, guard: Guard, call: Call, served:
   });
   const answer = Buffer.from(JSON.stringify({ id: call.id, status: 'queued' }));
   const location = `/async-function/${call.id}`;
-  writeParts(call.response, 202, { ...call.headers, 'content-type': 'application/json', location }, [answer]);
+  call.exchange.answer(202, { ...call.headers, 'content-type': 'application/json', location }, [answer]);
 }
 
 /** Runs a call as its function is now: it may be another version than when the call came. */

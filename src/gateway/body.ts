@@ -59,10 +59,13 @@ const tooLarge = (maxBytes: number): GpufaasError =>
     suggestions: ['Send less, or deploy the function with a larger `maxBody` in its function.yaml.'],
   });
 
-const tooSlow = (): GpufaasError =>
+/** For a body that comes too slowly. */
+export const tooSlow = (): GpufaasError =>
   new GpufaasError('SLOW_REQUEST', 'The body was sent too slowly.', { suggestions: ['Try again on a better line.'] });
 
-const cutOff = (): GpufaasError => new GpufaasError('CANCELLED', 'The caller went away before the body was complete.');
+/** For a body that ends too early. */
+export const cutOff = (): GpufaasError =>
+  new GpufaasError('CANCELLED', 'The caller went away before the body was complete.');
 
 /**
  * For an answer that may begin before its request is all there: the connection is not closed with it, even where the caller asked

@@ -1,26 +1,24 @@
 // The frame of one call, whatever its surface: its id and clock, the signal that the caller has gone, its share of the
 // body budget, and what is written when it fails. The body never passes through fastify's parsers.
 
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Cancellation, type CancelSignal } from '../cancellation.ts';
 import { GpufaasError } from '../errors.ts';
 import { newCallId } from '../random.ts';
-import { startHeaders, writeError } from './answers.ts';
+import { callHeaders, errorAnswer, startHeaders } from './answers.ts';
 import type { ErrorStyle } from './answers.ts';
 import type { BodyLease } from './body.ts';
-import { readBody } from './body.ts';
 import { requestCoding, unpackBody } from './compression.ts';
 import type { GatewayContext } from './context.ts';
+import { type Exchange, HttpExchange } from './exchange.ts';
 import type { CallSummary, ServedFunction, Surface } from './platform.ts';
-import { callHeaders } from './answers.ts';
 
 /** One call under way. */
-export class Call {
+export class Call<E extends Exchange = Exchange> {
   readonly id = newCallId();
   readonly arrivedAtMs: number;
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly exchange: E;
   readonly params: Readonly<Record<string, string>>;
   /** Headers of every answer, good or bad. */
   readonly headers: OutgoingHttpHeaders;
@@ -32,17 +30,16 @@ export class Call {
   /** True once the daemon has taken the call over and records it itself. */
   handedOver = false;
 
-  constructor(context: GatewayContext, request: FastifyRequest, reply: FastifyReply) {
+  constructor(context: GatewayContext, exchange: E, params: Readonly<Record<string, string>>) {
     this.#context = context;
     this.arrivedAtMs = context.settings.now();
-    this.request = request.raw;
-    this.response = reply.raw;
-    this.params = request.params as Record<string, string>;
+    this.exchange = exchange;
+    this.params = params;
     this.headers = startHeaders(this.id, Date.now());
     this.#lease = context.budget.lease();
-    this.response.on('close', () => {
+    exchange.onEnd((answered) => {
       this.#lease.giveBack();
-      if (!this.response.writableFinished) this.#gone.cancel();
+      if (!answered) this.#gone.cancel();
     });
   }
 
@@ -53,15 +50,15 @@ export class Call {
 
   /** The value of a request header that comes once. */
   header(name: string): string | undefined {
-    const value = this.request.headers[name];
+    const value = this.exchange.headers[name];
     return Array.isArray(value) ? value[0] : value;
   }
 
-  /** The whole body as it was sent. */
-  readBody(maxBytes: number): Promise<Uint8Array> {
+  /** The whole body as it was sent. Throws, or rejects, as `readBody` of body.ts does. */
+  readBody(maxBytes: number): Uint8Array | Promise<Uint8Array> {
     const { bodyGraceMs, bodyMinBytesPerSecond } = this.#context.settings;
     const limits = { maxBytes, graceMs: bodyGraceMs, minBytesPerSecond: bodyMinBytesPerSecond };
-    return readBody(this.request, limits, this.#lease);
+    return this.exchange.readBody(limits, this.#lease);
   }
 
   /** The whole body with its Content-Encoding undone; the limit holds for what it unpacks to. */
@@ -81,9 +78,13 @@ export class Call {
 
   /** Answers with an error and records it where the daemon has not. */
   fail(thrown: unknown, style: ErrorStyle): void {
-    const seconds = (this.#ageMs() / 1000).toFixed(6);
-    const extra = { ...this.headers, 'x-duration-seconds': seconds };
-    const error = writeError(this.response, thrown, style, extra);
+    const { error, headers, body } = errorAnswer(thrown, style);
+    if (this.exchange.begun) this.exchange.cut();
+    else {
+      const seconds = (this.#ageMs() / 1000).toFixed(6);
+      const all = { ...this.headers, 'x-duration-seconds': seconds, ...headers };
+      this.exchange.answer(error.status, all, [Buffer.from(JSON.stringify(body))]);
+    }
     if (error.code === 'INTERNAL') {
       this.#context.settings.log.error({ callId: this.id, err: error.cause ?? error }, 'a call failed inside gpufaas');
     }
@@ -108,19 +109,23 @@ export class Call {
   }
 }
 
+/** One that node:http read. */
+export type HttpCall = Call<HttpExchange>;
+
 /**
  * Makes an `onRequest` hook of a route that is served by hand: fastify routes and checks, then lets go of the request
  * before it would look at the body. The route's own handler is never reached.
  */
 export function byHand(
   context: GatewayContext,
-  style: (call: Call) => ErrorStyle,
-  serve: (call: Call) => Promise<void>,
+  style: ErrorStyle,
+  serve: (call: HttpCall) => Promise<void>,
 ): (request: FastifyRequest, reply: FastifyReply) => void {
   return (request, reply) => {
     reply.hijack();
-    const call = new Call(context, request, reply);
-    serve(call).catch((error: unknown) => call.fail(error, style(call)));
+    const exchange = new HttpExchange(request.raw, reply.raw);
+    const call = new Call(context, exchange, request.params as Record<string, string>);
+    serve(call).catch((error: unknown) => call.fail(error, style));
   };
 }
 

@@ -8,6 +8,7 @@ import type { JsonPool } from './json-pool.ts';
 import type { RepeatedAnswers } from './open-inference/repeated-answer.ts';
 import type { RepeatedHeaders } from './open-inference/repeated-header.ts';
 import type { Platform } from './platform.ts';
+import type { RepeatedRequests } from './repeated-requests.ts';
 
 /** Settings of one gateway, all with defaults but the first three. */
 export interface GatewaySettings {
@@ -42,6 +43,7 @@ export interface GatewayContext {
   readonly json: JsonPool;
   readonly headers: RepeatedHeaders;
   readonly answers: RepeatedAnswers;
+  readonly requests: RepeatedRequests;
   readonly budget: BodyBudget;
   readonly statistics: InferenceStatistics;
 }

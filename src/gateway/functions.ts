@@ -7,12 +7,11 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { asAbortSignal } from '../cancellation.ts';
 import { GpufaasError } from '../errors.ts';
-import { writeParts } from './answers.ts';
-import type { Call } from './call.ts';
+import type { HttpCall } from './call.ts';
 import { byHand, unreachable } from './call.ts';
 import type { GatewayContext } from './context.ts';
 import type { Guard } from './guard.ts';
-import { serveInference } from './infer.ts';
+import { serveRepeatable } from './infer.ts';
 import type { FoundModel } from './names.ts';
 import { findFunction } from './names.ts';
 import type { FunctionOutcome, ServedFunction } from './platform.ts';
@@ -35,15 +34,16 @@ const STALLED_MS = 60_000;
 
 /** Registers the calls of functions. */
 export function registerFunctions(app: FastifyInstance, context: GatewayContext, guard: Guard): void {
-  const onRequest = byHand(
-    context,
-    () => 'both',
-    async (call) => {
-      const served = findFunction(context.platform, call.params['name'] ?? '');
-      if (served.hasHandler) await serveHandler(context, guard, call, served);
-      else await serveInference(context, call, chooseModel(served, call.params['*']), 'function');
-    },
-  );
+  const onRequest = byHand(context, 'both', async (call) => {
+    const { name = '', '*': subPath } = call.params;
+    const served = findFunction(context.platform, name);
+    if (served.hasHandler) return serveHandler(context, guard, call, served);
+    const find = (): FoundModel | null => {
+      const now = findFunction(context.platform, name);
+      return now.hasHandler ? null : chooseModel(now, subPath);
+    };
+    await serveRepeatable(context, call, find, 'function', 'both');
+  });
   const route = { method: app.supportedMethods, config: { access: 'call' }, onRequest, handler: unreachable } as const;
   app.route({ ...route, url: '/function/:name' });
   app.route({ ...route, url: '/function/:name/*' });
@@ -75,9 +75,9 @@ export function subPathOf(url: string): string {
 }
 
 /** The headers a handler may see: each once, none of the connection's, never our token. */
-export function handlerHeaders(call: Call, guard: Guard): Record<string, string> {
+export function handlerHeaders(call: HttpCall, guard: Guard): Record<string, string> {
   const headers: Record<string, string> = {};
-  for (const [name, value] of Object.entries(call.request.headers)) {
+  for (const [name, value] of Object.entries(call.exchange.headers)) {
     if (value === undefined || NOT_FOR_HANDLERS.has(name)) continue;
     if (name === 'authorization' && guard.carriesToken(String(value))) continue;
     headers[name] = Array.isArray(value) ? value.join(', ') : value;
@@ -86,7 +86,12 @@ export function handlerHeaders(call: Call, guard: Guard): Record<string, string>
   return headers;
 }
 
-async function serveHandler(context: GatewayContext, guard: Guard, call: Call, served: ServedFunction): Promise<void> {
+async function serveHandler(
+  context: GatewayContext,
+  guard: Guard,
+  call: HttpCall,
+  served: ServedFunction,
+): Promise<void> {
   call.target = { served, surface: 'function' };
   const body = await call.readBody(served.maxBodyBytes);
   call.handedOver = true;
@@ -94,8 +99,8 @@ async function serveHandler(context: GatewayContext, guard: Guard, call: Call, s
     {
       function: served.name,
       callId: call.id,
-      method: call.request.method ?? 'POST',
-      path: subPathOf(call.request.url ?? '/'),
+      method: call.exchange.request.method ?? 'POST',
+      path: subPathOf(call.exchange.request.url ?? '/'),
       headers: handlerHeaders(call, guard),
       body,
       surface: 'function',
@@ -127,12 +132,13 @@ export function checkOutcome(outcome: FunctionOutcome): Record<string, string> {
   return headers;
 }
 
-async function writeOutcome(call: Call, outcome: FunctionOutcome): Promise<void> {
-  const { response, signal } = call;
+async function writeOutcome(call: HttpCall, outcome: FunctionOutcome): Promise<void> {
+  const { exchange, signal } = call;
+  const { response } = exchange;
   const { body } = outcome;
   try {
     const headers = { ...checkOutcome(outcome), ...call.answerHeaders(outcome.call) };
-    if (body instanceof Uint8Array) return writeParts(response, outcome.status, headers, [body]);
+    if (body instanceof Uint8Array) return exchange.answer(outcome.status, headers, [body]);
     response.writeHead(outcome.status, headers);
     response.flushHeaders();
   } catch (error) {

@@ -4,10 +4,11 @@
 import type { CancelSignal } from '../cancellation.ts';
 import { GpufaasError } from '../errors.ts';
 import { freeBuffer, freeChunk } from '../free-buffer.ts';
-import { writeParts } from './answers.ts';
-import type { Call } from './call.ts';
+import type { ErrorStyle } from './answers.ts';
+import { Call, type HttpCall } from './call.ts';
 import { answerCoding, packAnswer } from './compression.ts';
 import type { GatewayContext } from './context.ts';
+import type { Exchange } from './exchange.ts';
 import type { FoundModel } from './names.ts';
 import { modelName } from './names.ts';
 import { jsonBytes } from './open-inference/answer.ts';
@@ -81,13 +82,39 @@ export async function infer(
   return { encoded, summary };
 }
 
-/** Serves one inference over HTTP. */
-export async function serveInference(
+/**
+ * Serves one inference over HTTP, and requests with the same head that follow on its connection. `find` gives the model they mean at
+ * the time, null if they are no inferences any more; it may throw.
+ */
+export async function serveRepeatable(
   context: GatewayContext,
-  call: Call,
-  found: FoundModel,
+  call: HttpCall,
+  find: () => FoundModel | null,
   surface: Surface,
+  style: ErrorStyle,
 ): Promise<void> {
+  const { params, exchange } = call;
+  await serveInference(context, call, find()!, surface);
+  const serveAgain = (next: Exchange, bodyBytes: number): boolean => {
+    const found = findOrNull(find);
+    // What is to be refused is refused the long way.
+    if (found === null || bodyBytes > found.served.maxBodyBytes) return false;
+    const again = new Call(context, next, params);
+    serveInference(context, again, found, surface).catch((error: unknown) => again.fail(error, style));
+    return true;
+  };
+  context.requests.remember(exchange.request, serveAgain);
+}
+
+function findOrNull(find: () => FoundModel | null): FoundModel | null {
+  try {
+    return find();
+  } catch {
+    return null;
+  }
+}
+
+async function serveInference(context: GatewayContext, call: Call, found: FoundModel, surface: Surface): Promise<void> {
   call.target = { served: found.served, surface };
   const bytes = await call.readUnpackedBody(found.served.maxBodyBytes);
   const { encoded, summary } = await infer(
@@ -120,8 +147,7 @@ async function writeInference(call: Call, encoded: EncodedAnswer, summary: CallS
     headers['content-encoding'] = coding;
     headers['vary'] = 'accept-encoding';
   }
-  call.response.once('finish', () => {
+  call.exchange.answer(200, { ...call.answerHeaders(summary), ...headers }, parts, () => {
     for (const part of parts) if (part.byteLength >= LARGE_BYTES) freeBuffer(part);
   });
-  writeParts(call.response, 200, { ...call.answerHeaders(summary), ...headers }, parts);
 }

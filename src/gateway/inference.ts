@@ -6,7 +6,7 @@ import { GpufaasError } from '../errors.ts';
 import type { TensorSpec } from '../tensors.ts';
 import { byHand, unreachable } from './call.ts';
 import type { GatewayContext } from './context.ts';
-import { serveInference } from './infer.ts';
+import { serveRepeatable } from './infer.ts';
 import type { FoundModel } from './names.ts';
 import { allModels, checkVersion, findModel, modelName } from './names.ts';
 
@@ -44,15 +44,15 @@ export function registerInference(app: FastifyInstance, context: GatewayContext)
     checkVersion(result, version);
     return result;
   };
-  const infer = byHand(
-    context,
-    () => 'protocol',
-    async (call) => {
-      const model = findModel(platform, call.params['model'] ?? '');
-      checkVersion(model, call.params['version']);
-      await serveInference(context, call, model, 'infer');
-    },
-  );
+  const infer = byHand(context, 'protocol', async (call) => {
+    const { model = '', version } = call.params;
+    const find = (): FoundModel => {
+      const result = findModel(platform, model);
+      checkVersion(result, version);
+      return result;
+    };
+    await serveRepeatable(context, call, find, 'infer', 'protocol');
+  });
   for (const base of ['/v2/models/:model', '/v2/models/:model/versions/:version']) {
     app.get(base, open, (request) => metadata(found(request)));
     app.get(`${base}/ready`, open, (request, reply) => {

@@ -28,6 +28,7 @@ import { MethodTable } from './method-table.ts';
 import { registerOpenApi } from './openapi.ts';
 import { registerOpenFaas } from './openfaas.ts';
 import type { Platform } from './platform.ts';
+import { RepeatedRequests } from './repeated-requests.ts';
 import { registerRepository } from './repository.ts';
 
 /** What a gateway is made with. */
@@ -59,6 +60,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     json: new JsonPool({ threads: settings.jsonThreads }),
     headers: new RepeatedHeaders(),
     answers: new RepeatedAnswers(),
+    requests: new RepeatedRequests(),
     budget: new BodyBudget(settings.maxBufferedBytes),
     statistics: new InferenceStatistics(),
   };
@@ -117,6 +119,7 @@ export async function createGateway(platform: Platform, options: GatewayOptions)
     metrics.close();
     await context.json.close();
   });
+  context.requests.watch(app.server);
   await app.ready();
   return app;
 }

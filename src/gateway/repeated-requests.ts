@@ -1,0 +1,189 @@
+// Callers send requests with the very same head again and again over one connection: what node:http, the router and the guard made of
+// its bytes once holds for the same bytes again. Such a request goes from its socket to its call. Everything else, and all
+// that is not plain (other heads, heads cut in two, requests behind requests), goes to node:http's parser as ever.
+
+import type { IncomingHttpHeaders, IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { freeChunk } from '../free-buffer.ts';
+import type { Exchange } from './exchange.ts';
+import { RepeatedExchange } from './repeated-exchange.ts';
+
+/** A longer head is not remembered, in bytes. */
+const MAX_HEAD_BYTES = 16 * 1024;
+const HEAD_END = '\r\n\r\n';
+const NOTHING = Buffer.alloc(0);
+
+/** Serves a request like the one it was remembered for; false if that is not possible (any more), and nothing was done. */
+export type ServeAgain = (exchange: Exchange, bodyBytes: number) => boolean;
+
+interface Remembered {
+  readonly head: Buffer;
+  readonly headers: IncomingHttpHeaders;
+  readonly bodyBytes: number;
+  readonly serve: ServeAgain;
+}
+
+/** The last request of each connection of a server that may come again. */
+export class RepeatedRequests {
+  readonly #connections = new WeakMap<Socket, Connection>();
+
+  /** Looks at the requests of this server before its parser does. */
+  watch(server: Server): void {
+    const keepAlive = `timeout=${Math.floor(server.keepAliveTimeout / 1000)}`;
+    server.on('connection', (socket: Socket) => {
+      const listeners = socket.listeners('data') as ((chunk: Buffer) => void)[];
+      // Whoever else reads here does so in ways we don't know.
+      if (listeners.length !== 1) return;
+      socket.removeListener('data', listeners[0]!);
+      this.#connections.set(socket, new Connection(socket, listeners[0]!, keepAlive));
+    });
+    server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+      this.#connections.get(request.socket)?.onRequest(request, response);
+    });
+    // Idle connections are closed as ever; one that is idle to node:http only is not.
+    server.on('timeout', (socket: Socket) => {
+      if (this.#connections.get(socket)?.isBusy !== true) socket.destroy();
+    });
+  }
+
+  /** Requests with the same head as this one, on its connection, are served by `serve` from now on. */
+  remember(request: IncomingMessage, serve: ServeAgain): void {
+    this.#connections.get(request.socket)?.remember(request, serve);
+  }
+}
+
+class Connection {
+  readonly #socket: Socket;
+  readonly #parse: (chunk: Buffer) => void;
+  readonly #keepAlive: string;
+  #remembered: Remembered | null = null;
+  /** What is with node:http since it was known to be between requests: bytes, requests, and the first one's head. */
+  #fedBytes = 0;
+  #requests = 0;
+  #head: Buffer | null = null;
+  /** The beginning of a head that is not whole yet. */
+  #begun: Buffer = NOTHING;
+  #request: IncomingMessage | null = null;
+  #response: ServerResponse | null = null;
+  #exchange: RepeatedExchange | null = null;
+  /** What came behind a body before its request was answered. */
+  #surplus: Buffer | null = null;
+
+  constructor(socket: Socket, parse: (chunk: Buffer) => void, keepAlive: string) {
+    this.#socket = socket;
+    this.#parse = parse;
+    this.#keepAlive = keepAlive;
+    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
+    socket.on('close', () => this.#exchange?.lost());
+  }
+
+  /** True while a request is served here and not by node:http. */
+  get isBusy(): boolean {
+    return this.#exchange !== null;
+  }
+
+  onRequest(request: IncomingMessage, response: ServerResponse): void {
+    this.#requests++;
+    this.#request = request;
+    this.#response = response;
+  }
+
+  remember(request: IncomingMessage, serve: ServeAgain): void {
+    const head = this.#head;
+    if (head === null || request !== this.#request || this.#requests !== 1 || !isPlain(request)) return;
+    const { headers } = request;
+    this.#remembered = { head, headers, bodyBytes: Number(headers['content-length']), serve };
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#exchange !== null) {
+      const surplus = this.#exchange.receive(chunk);
+      if (surplus === null) return;
+      this.#surplus = this.#surplus === null ? surplus : Buffer.concat([this.#surplus, surplus]);
+      this.#socket.pause();
+      return;
+    }
+    if (this.#isBetweenRequests() && this.#serve(chunk)) return;
+    this.#feed(chunk);
+  }
+
+  #isBetweenRequests(): boolean {
+    if (this.#fedBytes === 0) return true;
+    const request = this.#request;
+    const response = this.#response;
+    if (request === null || response === null || this.#head === null || this.#requests !== 1) return false;
+    // node:http takes the socket from a response that it is done with.
+    if (!request.complete || response.socket !== null || request.headers['transfer-encoding'] !== undefined)
+      return false;
+    if (this.#fedBytes !== this.#head.byteLength + Number(request.headers['content-length'] ?? 0)) return false;
+    this.#fedBytes = 0;
+    this.#requests = 0;
+    this.#head = null;
+    this.#request = null;
+    this.#response = null;
+    return true;
+  }
+
+  /** Serves the request that begins here; false if it is none of those remembered. */
+  #serve(chunk: Buffer): boolean {
+    const remembered = this.#remembered;
+    if (remembered === null) return false;
+    const { head, headers, bodyBytes, serve } = remembered;
+    const headBytes = head.byteLength;
+    if (chunk.byteLength < headBytes || head.compare(chunk, 0, headBytes) !== 0) return false;
+    // More than one request: node:http keeps them in order.
+    if (chunk.byteLength > headBytes + bodyBytes) return false;
+    this.#exchange = new RepeatedExchange(
+      this.#socket,
+      this,
+      { headers, headBytes, bodyBytes },
+      chunk,
+      this.#keepAlive,
+    );
+    if (serve(this.#exchange, bodyBytes)) return true;
+    this.#exchange = null;
+    return false;
+  }
+
+  onAnswered(): void {
+    this.#exchange = null;
+    const surplus = this.#surplus;
+    if (surplus === null) return;
+    this.#surplus = null;
+    this.#socket.resume();
+    this.#onData(surplus);
+  }
+
+  /** Nothing but the beginning of a head came before this. */
+  #gatherHead(chunk: Buffer): void {
+    const begun = this.#begun;
+    const more = chunk.subarray(0, MAX_HEAD_BYTES - begun.byteLength);
+    const bytes = begun === NOTHING ? more : Buffer.concat([begun, more]);
+    // node:http passes over empty lines before a request.
+    const end = bytes[0] === 0x0d || bytes[0] === 0x0a ? -1 : bytes.indexOf(HEAD_END, 0, 'latin1');
+    this.#head = end < 0 ? null : Buffer.from(bytes.subarray(0, end + HEAD_END.length));
+    this.#begun = end < 0 ? Buffer.from(bytes) : NOTHING;
+  }
+
+  #feed(chunk: Buffer): void {
+    if (this.#fedBytes === this.#begun.byteLength) this.#gatherHead(chunk);
+    this.#fedBytes += chunk.byteLength;
+    this.#parse(chunk);
+    // The parser has copied what it hands on.
+    freeChunk(chunk);
+  }
+}
+
+/** True for a POST request whose body is as long as it says and whose connection stays open behind it. */
+function isPlain({ method, httpVersion, headers }: IncomingMessage): boolean {
+  const connection = headers.connection ?? 'keep-alive';
+  return (
+    method === 'POST' &&
+    httpVersion === '1.1' &&
+    headers['content-length'] !== undefined &&
+    headers['transfer-encoding'] === undefined &&
+    headers.expect === undefined &&
+    headers.upgrade === undefined &&
+    connection.toLowerCase() === 'keep-alive'
+  );
+}
