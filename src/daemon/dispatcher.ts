@@ -243,6 +243,7 @@ export class Dispatcher {
   infer(request: InferenceRequest, signal: CancelSignal): Promise<InferenceResult> {
     if (!this.#executor.models.has(request.model)) return Promise.reject(rejection('MODEL_NOT_FOUND'));
     if (this.#pending.size === 0) this.#executor.lastNewsAtMs = this.#clock.now();
+    this.#executor.requestComes();
     return this.#pending.add(request, signal, (id) => {
       const { inputs: _inputs, ...spec } = request;
       this.#apply({ type: 'submitted', request: { id, ...spec } });

@@ -7,7 +7,7 @@ import type { RequestId, SchedulerAction, SchedulerEvent } from '../scheduling/t
 import type { LoadableModel, LoadResult, RunResult } from '../workers/types.ts';
 import { type BatchAnswer, runBatch } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
-import { announceEnd } from './hand-over.ts';
+import { EndsAhead } from './hand-over.ts';
 import type { BeforeLoad } from './load-plan.ts';
 import type { ModelHealth } from './model-health.ts';
 import { type LoadTier, Observations, type Refined } from './observations.ts';
@@ -46,6 +46,7 @@ export class Executor {
   readonly #pending: PendingRequests;
   readonly #health: ModelHealth;
   readonly #observations = new Observations();
+  readonly #ends: EndsAhead;
   readonly #apply: (event: SchedulerEvent) => void;
   readonly #emit: (event: DispatcherEvent) => void;
   readonly #beforeLoad: BeforeLoad | undefined;
@@ -57,6 +58,18 @@ export class Executor {
     this.#apply = apply;
     this.#emit = emit;
     this.#beforeLoad = beforeLoad;
+    this.#ends = new EndsAhead(clock, () => this.#pending.size > this.#requestsRunning());
+  }
+
+  #requestsRunning(): number {
+    let requests = 0;
+    for (const { runs } of this.slots.values()) for (const run of runs.values()) requests += run.requests.length;
+    return requests;
+  }
+
+  /** A request is about to be queued. */
+  requestComes(): void {
+    this.#ends.ask();
   }
 
   slot(id: string): Slot {
@@ -279,7 +292,7 @@ export class Executor {
     const announce = (): void => {
       if (slot.runs.has(action.run)) this.#apply({ type: 'run-ending', device: action.device, run: action.run });
     };
-    const cancelAhead = announceEnd(slot, expectedMs, this.#clock, announce);
+    const cancelAhead = this.#ends.expect(slot, expectedMs, announce);
     // Of several side by side each is answered when it is done, and with the first of them there is room for the next.
     const answerEarly = (index: number, answer: RunResult): void => {
       if (!slot.runs.has(action.run)) return;

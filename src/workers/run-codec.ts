@@ -5,7 +5,7 @@
 // an answer: its milliseconds) | placed lengths u32 each | what repeats (JSON, UTF-8), if it changed.
 
 import type { FromWorker, TensorHead, ToWorker } from './protocol.ts';
-import type { Message, MessageCodec } from './transport.ts';
+import { type Message, type MessageCodec, textOf } from './transport.ts';
 
 type Run = Extract<ToWorker, { type: 'run' }>;
 type Ran = Extract<FromWorker, { type: 'ran' }>;
@@ -31,15 +31,16 @@ export class RunCodec implements MessageCodec {
   #received: Repeated | null = null;
 
   /** Null for all messages but runs and their answers. */
-  encode(message: Message): Buffer | null {
+  encode(message: Message, before: number, behind: number): Buffer | null {
     switch (message['type']) {
       case 'run': {
         const { call, model, instance, inputs, slot, placed } = message as unknown as Run;
-        return this.#pack(RUN, call, instance ?? 0, instance === null ? 0 : INSTANCE, slot, placed, model, inputs);
+        const flag = instance === null ? 0 : INSTANCE;
+        return this.#pack(RUN, call, instance ?? 0, flag, slot, placed, model, inputs, before, behind);
       }
       case 'ran': {
         const { call, runMs, outputs, placed } = message as unknown as Ran;
-        return this.#pack(RAN, call, runMs, 0, null, placed, null, outputs);
+        return this.#pack(RAN, call, runMs, 0, null, placed, null, outputs, before, behind);
       }
       default:
         return null;
@@ -59,61 +60,64 @@ export class RunCodec implements MessageCodec {
     placed: readonly number[] | null,
     model: string | null,
     heads: readonly TensorHead[],
+    before: number,
+    behind: number,
   ): Buffer | null {
     const count = placed?.length ?? 0;
     if (count > MOST_PLACED) return null;
     let flags = flag;
-    let sent = this.#sent;
     let repeated = '';
-    if (sent === null || sent.model !== model || !equal(sent.heads, heads)) {
+    if (this.#sent === null || this.#sent.model !== model || !equal(this.#sent.heads, heads)) {
       // Shapes of its own: what it is compared to must be what was sent.
-      sent = { model, heads: heads.map((head) => ({ ...head, shape: [...head.shape] })) };
-      repeated = JSON.stringify(sent);
+      this.#sent = { model, heads: heads.map((head) => ({ ...head, shape: [...head.shape] })) };
+      repeated = JSON.stringify(this.#sent);
       flags |= CHANGED;
     }
     if (placed !== null) flags |= PLACED;
     if (slot !== null) flags |= SLOT;
     const headBytes = FIXED_BYTES + 4 * count;
-    const bytes = Buffer.allocUnsafe(headBytes + (repeated === '' ? 0 : Buffer.byteLength(repeated)));
-    bytes[0] = kind;
-    bytes[1] = flags;
-    bytes.writeUInt16LE(count, 2);
-    bytes.writeUInt32LE(slot ?? 0, 4);
-    bytes.writeDoubleLE(call, 8);
-    bytes.writeDoubleLE(number, 16);
-    for (let index = 0; index < count; index++) bytes.writeUInt32LE(placed![index]!, FIXED_BYTES + 4 * index);
-    if (repeated !== '') bytes.write(repeated, headBytes);
-    this.#sent = sent;
+    const repeatedBytes = repeated === '' ? 0 : Buffer.byteLength(repeated);
+    const bytes = Buffer.allocUnsafe(before + headBytes + repeatedBytes + behind);
+    const view = new DataView(bytes.buffer, bytes.byteOffset + before, headBytes);
+    view.setUint8(0, kind);
+    view.setUint8(1, flags);
+    view.setUint16(2, count, true);
+    view.setUint32(4, slot ?? 0, true);
+    view.setFloat64(8, call, true);
+    view.setFloat64(16, number, true);
+    for (let index = 0; index < count; index++) view.setUint32(FIXED_BYTES + 4 * index, placed![index]!, true);
+    if (repeated !== '') bytes.write(repeated, before + headBytes);
     return bytes;
   }
 
-  /** The message in these bytes; throws if they are none. */
-  decode(bytes: Buffer, from: number, to: number): Message {
-    const flags = bytes[from + 1]!;
-    const count = bytes.readUInt16LE(from + 2);
+  /** The message in these bytes of the view; throws if they are none. */
+  decode(view: DataView, from: number, to: number): Message {
+    const kind = view.getUint8(from);
+    const flags = view.getUint8(from + 1);
+    const count = view.getUint16(from + 2, true);
     const headEnd = from + FIXED_BYTES + 4 * count;
     if (headEnd > to) throw new RangeError('cut off');
-    const call = bytes.readDoubleLE(from + 8);
-    const number = bytes.readDoubleLE(from + 16);
-    if ((flags & CHANGED) !== 0) this.#received = JSON.parse(bytes.toString('utf8', headEnd, to)) as Repeated;
+    const call = view.getFloat64(from + 8, true);
+    const number = view.getFloat64(from + 16, true);
+    if ((flags & CHANGED) !== 0) this.#received = JSON.parse(textOf(view, headEnd, to)) as Repeated;
     const repeated = this.#received;
     if (repeated === null) throw new TypeError('it repeats what never came');
     let placed: number[] | null = null;
     if ((flags & PLACED) !== 0) {
       placed = [];
-      for (let at = from + FIXED_BYTES; at < headEnd; at += 4) placed.push(bytes.readUInt32LE(at));
+      for (let at = from + FIXED_BYTES; at < headEnd; at += 4) placed.push(view.getUint32(at, true));
     }
-    if (bytes[from] === RAN) {
+    if (kind === RAN) {
       return { type: 'ran', call, outputs: repeated.heads, placed, runMs: number } satisfies Ran;
     }
-    if (bytes[from] !== RUN) throw new TypeError('it is of no kind');
+    if (kind !== RUN) throw new TypeError('it is of no kind');
     return {
       type: 'run',
       call,
       model: repeated.model!,
       instance: (flags & INSTANCE) === 0 ? null : number,
       inputs: repeated.heads,
-      slot: (flags & SLOT) === 0 ? null : bytes.readUInt32LE(from + 4),
+      slot: (flags & SLOT) === 0 ? null : view.getUint32(from + 4, true),
       placed,
     } satisfies Run;
   }

@@ -19,10 +19,10 @@ export const CHANNEL_FD = 3;
 
 /** Another form for some messages of a channel than JSON, at both of its ends. May remember what went before. */
 export interface MessageCodec {
-  /** The message's bytes, the first of which is no `{`; null if it travels as JSON. */
-  encode(message: Message): Buffer | null;
-  /** The message in these bytes; throws if they are none. */
-  decode(bytes: Buffer, from: number, to: number): Message;
+  /** The message's bytes, the first of which is no `{`, with as many left free before and behind them; null if it travels as JSON. */
+  encode(message: Message, before: number, behind: number): Buffer | null;
+  /** The message in these bytes of the view; throws if they are none. */
+  decode(view: DataView, from: number, to: number): Message;
   /** What was encoded last was never sent. */
   forget(): void;
 }
@@ -88,13 +88,14 @@ export function encodeFrame(
   parts: readonly Uint8Array[] = [],
   options: ChannelOptions = {},
 ): Uint8Array[] {
-  const packed = options.codec?.encode(message) ?? null;
-  const json = packed === null ? JSON.stringify(message) : '';
-  const messageBytes = packed === null ? Buffer.byteLength(json) : packed.byteLength;
   let payloadBytes = 0;
   for (const part of parts) payloadBytes += align8(part.byteLength);
-  const headBytes = PREFIX_BYTES + parts.length * 4 + messageBytes;
-  const total = headBytes + payloadBytes;
+  const copied = payloadBytes <= COPIED_BYTES;
+  const before = PREFIX_BYTES + parts.length * 4;
+  const behind = copied ? payloadBytes : 0;
+  const head = options.codec?.encode(message, before, behind) ?? encodeJson(message, before, behind);
+  const messageBytes = head.byteLength - before - behind;
+  const total = before + messageBytes + payloadBytes;
   const maxFrameBytes = options.maxFrameBytes ?? MAX_FRAME_BYTES;
   if (total > maxFrameBytes || messageBytes > (options.maxMessageBytes ?? MAX_MESSAGE_BYTES)) {
     options.codec?.forget();
@@ -110,19 +111,17 @@ export function encodeFrame(
       `A message of ${parts.length} parts is over the limit of ${MAX_PARTS} parts.`,
     );
   }
-  const copied = total <= COPIED_BYTES;
-  const head = Buffer.allocUnsafe(copied ? total : headBytes);
-  head.writeUInt32LE(MAGIC, 0);
-  head.writeUInt32LE(messageBytes, 4);
-  head.writeUInt32LE(parts.length, 8);
-  head.writeUInt32LE(payloadBytes, 12);
-  let offset = PREFIX_BYTES;
-  for (const part of parts) offset = head.writeUInt32LE(part.byteLength, offset);
-  if (packed === null) head.write(json, offset);
-  else head.set(packed, offset);
+  const view = new DataView(head.buffer, head.byteOffset, before);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, messageBytes, true);
+  view.setUint32(8, parts.length, true);
+  view.setUint32(12, payloadBytes, true);
   const chunks: Uint8Array[] = [head];
-  offset = headBytes;
+  let lengthAt = PREFIX_BYTES;
+  let offset = before + messageBytes;
   for (const part of parts) {
+    view.setUint32(lengthAt, part.byteLength, true);
+    lengthAt += 4;
     const padding = align8(part.byteLength) - part.byteLength;
     if (copied) {
       head.set(part, offset);
@@ -134,6 +133,13 @@ export function encodeFrame(
     }
   }
   return chunks;
+}
+
+function encodeJson(message: Message, before: number, behind: number): Buffer {
+  const json = JSON.stringify(message);
+  const bytes = Buffer.allocUnsafe(before + Buffer.byteLength(json) + behind);
+  bytes.write(json, before);
+  return bytes;
 }
 
 /** Puts frames together from chunks cut anywhere. `push` throws INTERNAL on bytes that are no frame; then it is of no more use. */
@@ -166,24 +172,24 @@ export class FrameDecoder {
   }
 
   push(chunk: Uint8Array): void {
-    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    const view = viewOf(chunk);
     let at = 0;
-    while (at < bytes.byteLength) {
-      const left = bytes.byteLength - at;
+    while (at < chunk.byteLength) {
+      const left = chunk.byteLength - at;
       if (this.#target === null && left >= this.#needed) {
         const from = at;
         at += this.#needed;
-        this.#read(bytes, from);
+        this.#read(view, from);
         continue;
       }
       const target = (this.#target ??= Buffer.allocUnsafe(this.#needed));
       const taken = Math.min(left, this.#needed - this.#filled);
-      bytes.copy(target, this.#filled, at, at + taken);
+      target.set(chunk.subarray(at, at + taken), this.#filled);
       this.#filled += taken;
       at += taken;
       if (this.#filled < this.#needed) return;
       if (this.#stage === 'payload') this.#finish(target.buffer as ArrayBuffer);
-      else this.#read(target, 0);
+      else this.#read(viewOf(target), 0);
     }
   }
 
@@ -194,16 +200,16 @@ export class FrameDecoder {
     this.#filled = 0;
   }
 
-  #read(bytes: Buffer, at: number): void {
-    if (this.#stage === 'prefix') this.#readPrefix(bytes, at);
-    else this.#readHead(bytes, at);
+  #read(view: DataView<ArrayBuffer>, at: number): void {
+    if (this.#stage === 'prefix') this.#readPrefix(view, at);
+    else this.#readHead(view, at);
   }
 
-  #readPrefix(bytes: Buffer, at: number): void {
-    const messageBytes = bytes.readUInt32LE(at + 4);
-    this.#partCount = bytes.readUInt32LE(at + 8);
-    this.#payloadBytes = bytes.readUInt32LE(at + 12);
-    if (bytes.readUInt32LE(at) !== MAGIC) throw notAFrame('it does not begin like one');
+  #readPrefix(view: DataView<ArrayBuffer>, at: number): void {
+    const messageBytes = view.getUint32(at + 4, true);
+    this.#partCount = view.getUint32(at + 8, true);
+    this.#payloadBytes = view.getUint32(at + 12, true);
+    if (view.getUint32(at, true) !== MAGIC) throw notAFrame('it does not begin like one');
     if (messageBytes < 2 || messageBytes > this.#maxMessageBytes)
       throw notAFrame(`its message has ${messageBytes} bytes`);
     if (this.#partCount > MAX_PARTS) throw notAFrame(`it claims ${this.#partCount} parts`);
@@ -212,13 +218,13 @@ export class FrameDecoder {
     this.#expect('head', this.#partCount * 4 + messageBytes);
   }
 
-  #readHead(bytes: Buffer, at: number): void {
+  #readHead(view: DataView<ArrayBuffer>, at: number): void {
     const end = at + this.#needed;
     this.#partBytes = [];
     let sum = 0;
     let offset = at;
     for (let i = 0; i < this.#partCount; i++, offset += 4) {
-      const partBytes = bytes.readUInt32LE(offset);
+      const partBytes = view.getUint32(offset, true);
       this.#partBytes.push(partBytes);
       sum += align8(partBytes);
     }
@@ -226,9 +232,9 @@ export class FrameDecoder {
     let message: unknown;
     try {
       message =
-        this.#codec === undefined || bytes[offset] === OPENING_BRACE
-          ? JSON.parse(bytes.toString('utf8', offset, end))
-          : this.#codec.decode(bytes, offset, end);
+        this.#codec === undefined || view.getUint8(offset) === OPENING_BRACE
+          ? JSON.parse(textOf(view, offset, end))
+          : this.#codec.decode(view, offset, end);
     } catch {
       throw notAFrame('its message can not be read');
     }
@@ -255,6 +261,14 @@ export class FrameDecoder {
     this.#expect('prefix', PREFIX_BYTES);
     this.#deliver(message, parts);
   }
+}
+
+const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView<ArrayBuffer> =>
+  new DataView(buffer as ArrayBuffer, byteOffset, byteLength);
+
+/** The text in these bytes of a view, UTF-8. */
+export function textOf({ buffer, byteOffset }: DataView, from: number, to: number): string {
+  return Buffer.from(buffer as ArrayBuffer, byteOffset + from, to - from).toString('utf8');
 }
 
 function notAFrame(why: string): GpufaasError {
