@@ -71,7 +71,7 @@ export class Calls {
   }
 
   /** One inference asked for from outside. */
-  async infer(request: InferenceCall, signal: CancelSignal): Promise<InferenceOutcome> {
+  infer(request: InferenceCall, signal: CancelSignal): Promise<InferenceOutcome> {
     return this.inferServing(this.#catalog.need(request.function), request, signal);
   }
 
@@ -79,6 +79,7 @@ export class Calls {
   async inferServing(serving: Serving, request: InferenceCall, signal: CancelSignal): Promise<InferenceOutcome> {
     const call = this.#begin(serving, request);
     let failure: GpufaasError | null = null;
+    let inside = false;
     const limit = this.#limit(signal, serving.version.manifest.timeoutMs, call);
     try {
       this.#refuseIfDraining();
@@ -86,15 +87,15 @@ export class Calls {
       if (model === undefined) {
         throw new GpufaasError('MODEL_NOT_FOUND', `Function ${serving.version.name} has no model "${request.model}".`);
       }
-      await serving.runs.enter(limit.signal);
-      const { outputs } = await this.#run(serving, model, request.inputs, call, limit.signal).finally(() =>
-        serving.runs.leave(),
-      );
+      if (!serving.runs.tryEnter()) await serving.runs.enter(limit.signal);
+      inside = true;
+      const { outputs } = await this.#run(serving, model, request.inputs, call, limit.signal);
       return { outputs, call: call.summary() };
     } catch (thrown) {
       failure = toGpufaasError(thrown);
       throw failure;
     } finally {
+      if (inside) serving.runs.leave();
       limit.end();
       this.#end(call, failure?.status ?? 200, failure);
     }

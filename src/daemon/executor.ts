@@ -308,40 +308,36 @@ export class Executor {
       return true;
     };
     const only = members.length === 1 ? members[0]! : null;
-    const answers =
-      only === null
-        ? this.#runTogether(slot, action, members, load, answerEarly)
-        : slot.runner.run(action.model, only.request.inputs).then((result): BatchAnswer[] => [result]);
-    answers.then(
-      (results) => {
-        const lastEndedAtMs = slot.lastRunEndedAtMs;
-        if (!finish()) return;
-        slot.lastRunEndedAtMs = this.lastNewsAtMs;
-        this.#health.ran(action.model);
-        const [result] = results;
-        // A batch that was run in pieces says nothing about its size.
-        const whole =
-          result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
-        // A mapped model takes its memory in its first run, not in its load.
-        if (load !== undefined && load.unpaidMs !== null) void this.measure(slot);
-        this.#observe(action.model, load, rows, whole ? result.runMs : null);
-        for (const [index, pending] of members.entries()) {
-          const answer = results[index]!;
-          if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
-          else give(pending, answer, lastEndedAtMs);
-        }
-      },
-      (thrown: unknown) => {
-        cancelAhead();
-        const error = toGpufaasError(thrown);
-        if (error.code === 'WORKER_DIED' || !slot.runs.delete(action.run)) return;
-        slot.onRunEnd?.();
-        const retry = error.code === 'OUT_OF_MEMORY';
-        const lost = members.filter((pending) => !retry || ++pending.retries > RETRIES);
-        this.#apply({ type: 'run-failed', device: action.device, run: action.run, retry });
-        this.giveUp(lost, error);
-      },
-    );
+    const succeeded = (results: readonly BatchAnswer[]): void => {
+      const lastEndedAtMs = slot.lastRunEndedAtMs;
+      if (!finish()) return;
+      slot.lastRunEndedAtMs = this.lastNewsAtMs;
+      this.#health.ran(action.model);
+      const [result] = results;
+      // A batch that was run in pieces says nothing about its size.
+      const whole =
+        result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
+      // A mapped model takes its memory in its first run, not in its load.
+      if (load !== undefined && load.unpaidMs !== null) void this.measure(slot);
+      this.#observe(action.model, load, rows, whole ? result.runMs : null);
+      for (const [index, pending] of members.entries()) {
+        const answer = results[index]!;
+        if (answer instanceof GpufaasError) this.#pending.fail(pending, answer);
+        else give(pending, answer, lastEndedAtMs);
+      }
+    };
+    const failed = (thrown: unknown): void => {
+      cancelAhead();
+      const error = toGpufaasError(thrown);
+      if (error.code === 'WORKER_DIED' || !slot.runs.delete(action.run)) return;
+      slot.onRunEnd?.();
+      const retry = error.code === 'OUT_OF_MEMORY';
+      const lost = members.filter((pending) => !retry || ++pending.retries > RETRIES);
+      this.#apply({ type: 'run-failed', device: action.device, run: action.run, retry });
+      this.giveUp(lost, error);
+    };
+    if (only === null) this.#runTogether(slot, action, members, load, answerEarly).then(succeeded, failed);
+    else slot.runner.run(action.model, only.request.inputs).then((result) => succeeded([result]), failed);
   }
 
   async #runTogether(

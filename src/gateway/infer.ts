@@ -32,15 +32,15 @@ function headerLength(value: string | undefined): number | null {
 }
 
 /** Decodes a request on the thread that suits its size. The body is given away. */
-async function decode(
+function decode(
   context: GatewayContext,
   body: Uint8Array,
   header: string | undefined,
   { model }: FoundModel,
-): Promise<InferRequest> {
+): InferRequest | Promise<InferRequest> {
   const length = headerLength(header);
   return (length ?? body.byteLength) > context.settings.jsonThreadBytes
-    ? await context.json.decode(body, length, { inputs: model.inputs, outputs: model.outputs })
+    ? context.json.decode(body, length, { inputs: model.inputs, outputs: model.outputs })
     : context.headers.decode(body, length, model);
 }
 

@@ -103,7 +103,12 @@ export function headOf({ name, datatype, shape }: Tensor): TensorHead {
 
 /** Puts tensors together again from heads and parts of one frame. */
 export function joinTensors(heads: readonly TensorHead[], parts: readonly Uint8Array[]): Tensor[] {
-  return heads.map((head, index) => ({ ...head, data: parts[index] ?? new Uint8Array(0) }));
+  return heads.map(({ name, datatype, shape }, index) => ({
+    name,
+    datatype,
+    shape,
+    data: parts[index] ?? new Uint8Array(0),
+  }));
 }
 
 /** An error ready to cross. */

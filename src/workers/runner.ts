@@ -147,6 +147,9 @@ class ProcessRunner implements DeviceRunner {
       { ...DEFAULTS, ...this.#options, environment: this.#environment() },
       {
         onReady: () => this.#onReady(),
+        onRan: () => {
+          this.#deaths = 0;
+        },
         onExit: (reason, culprit) => this.#onExit(worker, reason, culprit),
       },
     );
@@ -216,7 +219,11 @@ class ProcessRunner implements DeviceRunner {
   /** Calls only reach a worker that is up: the others are to be placed elsewhere. */
   #worker(): WorkerProcess {
     if (this.#state === 'ready' && this.#process !== undefined) return this.#process;
-    throw new GpufaasError('WORKER_DIED', `The worker of ${this.device} is not up (${this.#state}).`);
+    throw this.#notUp();
+  }
+
+  #notUp(): GpufaasError {
+    return new GpufaasError('WORKER_DIED', `The worker of ${this.device} is not up (${this.#state}).`);
   }
 
   async load(model: LoadableModel): Promise<LoadResult> {
@@ -243,10 +250,10 @@ class ProcessRunner implements DeviceRunner {
     await this.#worker().narrow(modelId);
   }
 
-  async run(modelId: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult> {
-    const result = await this.#worker().run(modelId, inputs, instance);
-    this.#deaths = 0;
-    return result;
+  run(modelId: string, inputs: readonly Tensor[], instance?: number): Promise<RunResult> {
+    const worker = this.#process;
+    if (this.#state !== 'ready' || worker === undefined) return Promise.reject(this.#notUp());
+    return worker.run(modelId, inputs, instance);
   }
 
   async measure(): Promise<DeviceMeasurement> {

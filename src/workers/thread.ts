@@ -9,7 +9,7 @@ import { buffersOf } from './buffers-of.ts';
 import { openLane } from './lanes.ts';
 import { Payloads, type RunAnswer, type RunRequest } from './payload.ts';
 import { PackLater } from './pack-later.ts';
-import { type FromWorker, toErrorMessage, type ToWorker } from './protocol.ts';
+import { type ErrorMessage, type FromWorker, toErrorMessage, type ToWorker } from './protocol.ts';
 import type { FromThread, ThreadData, ToThread } from './thread-host.ts';
 
 interface Held {
@@ -39,6 +39,11 @@ function hold(id: string, loaded: LoadedModel): Held {
     tail = tail.then(task).catch(() => undefined);
   };
   return { id, loaded, later: loaded.packing === undefined ? null : new PackLater(loaded.packing, pack) };
+}
+
+function heldAs(model: string): Held | undefined {
+  for (const held of models.values()) if (held.id === model) return held;
+  return undefined;
 }
 
 async function handle(message: ToThread): Promise<void> {
@@ -92,28 +97,33 @@ function serveLane(): void {
   const lane = openLane(config.lanes, number, {
     onMessage(message, parts) {
       const asked = message as unknown as Extract<ToWorker, { type: 'run' }>;
-      tail = tail
-        .then(() => serve(asked, parts))
-        .catch((thrown: unknown) => {
-          const error = toErrorMessage(toGpufaasError(thrown));
-          send({ type: 'failed', call: asked.call, error }, []);
-          // The device's context is gone for the whole process: its main thread ends it.
-          if (error.code === 'WORKER_DIED') answer({ type: 'lost', error });
-        })
-        // Even the error could not be sent: the daemon sees a run past its limit, and the next one must not suffer for it.
-        .catch(() => undefined);
+      tail = tail.then(() => serve(asked, parts));
     },
     // The process ends with the daemon, or the daemon goes on by way of the main thread.
     onClose: () => undefined,
   });
   const send = (message: FromWorker, parts: readonly Uint8Array[]): void =>
     lane.give(message as unknown as Record<string, unknown>, parts);
+  const fail = (call: number, error: ErrorMessage): void => {
+    try {
+      send({ type: 'failed', call, error }, []);
+    } catch {
+      // Even the error could not be sent: the daemon sees a run past its limit, and the next one must not suffer for it.
+    }
+    // The device's context is gone for the whole process: its main thread ends it.
+    if (error.code === 'WORKER_DIED') answer({ type: 'lost', error });
+  };
+  /** Never rejects. */
   const serve = async (asked: Extract<ToWorker, { type: 'run' }>, parts: readonly Uint8Array[]): Promise<void> => {
     const { call, model, inputs, slot, placed } = asked;
-    const held = Array.from(models.values()).find(({ id }) => id === model);
-    const ran = await run({ inputs, parts, slot, placed }, held);
-    send({ type: 'ran', call, outputs: ran.outputs, placed: ran.placed, runMs: ran.runMs }, ran.parts);
-    held?.later?.ran();
+    try {
+      const held = heldAs(model);
+      const ran = await run({ inputs, parts, slot, placed }, held);
+      send({ type: 'ran', call, outputs: ran.outputs, placed: ran.placed, runMs: ran.runMs }, ran.parts);
+      held?.later?.ran();
+    } catch (thrown) {
+      fail(call, toErrorMessage(toGpufaasError(thrown)));
+    }
   };
 }
 

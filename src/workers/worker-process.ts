@@ -47,6 +47,8 @@ export interface ProcessOptions {
 /** What its owner is told. */
 export interface ProcessEvents {
   onReady(): void;
+  /** A run succeeded. */
+  onRan(): void;
   /** `culprit`: the model whose load or run passed its limit, if that is why; null if no model is to blame. */
   onExit(reason: string, culprit?: string | null): void;
 }
@@ -220,8 +222,11 @@ export class WorkerProcess {
       case 'measured':
         this.#calls.resolve(message.call, message.memory);
         return;
-      case 'ran':
-        this.#calls.resolve(message.call, { ...message, parts } satisfies Ran);
+      case 'ran': {
+        this.#events.onRan();
+        const { outputs, placed, runMs } = message;
+        this.#calls.resolve(message.call, { outputs, placed, runMs, parts } satisfies Ran);
+      }
     }
   }
 

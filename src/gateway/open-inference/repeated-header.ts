@@ -29,13 +29,16 @@ export class RepeatedHeaders {
     if (headerLength === null || headerLength === 0) return decodeRequest(body, headerLength, model);
     const last = this.#last.get(model);
     if (last !== undefined && last.bodyBytes === body.byteLength && startsWith(body, headerLength, last.header)) {
-      const inputs = last.inputs.map(({ from, to, ...head }) => ({ ...head, data: body.subarray(from, to) }));
-      return { id: null, inputs, outputs: last.outputs };
+      return { id: null, inputs: last.inputs.map((input) => place(input, body)), outputs: last.outputs };
     }
     const request = decodeRequest(body, headerLength, model);
     if (isAllInHeader(request, body, headerLength)) this.#last.set(model, remember(request, body, headerLength));
     return request;
   }
+}
+
+function place({ name, datatype, shape, from, to }: PlacedInput, body: Uint8Array): Tensor {
+  return { name, datatype, shape, data: body.subarray(from, to) };
 }
 
 function startsWith(body: Uint8Array, headerLength: number, header: Buffer): boolean {
