@@ -23,14 +23,22 @@ const BATCHES_PER_LOAD = 100;
 const MOST_RUNS = 10_000;
 /** Nor is one whose calls would have to wait for longer than this while it is. */
 const LONGEST_PACKING_MS = 1_000;
-/** Run times closer than this are the same. */
+/** A race does not tell run times apart that are closer than this. */
 const NOTICEABLE = 0.05;
+/**
+ * Where it doesn't, a model is packed all the same once that has cost no more than this share of the time that it ran, and if it takes no
+ * longer than this: most models have something to pack, and gain a little.
+ */
+const SMALL_SHARE = 0.02;
+const SHORT_PACKING_MS = 100;
 const ROUNDS = 15;
 const LEAST_ROUNDS = 5;
 /** The longest that one race takes, but for the least rounds. */
 const RACE_MS = 1_500;
 /** The share of the rounds that prepacking must win. */
 const WINS_SHARE = 2 / 3;
+/** If it wins fewer than this, it makes runs slower. */
+const FEW_WINS_SHARE = 1 / 5;
 /** What a free dimension is raced at, if the model takes it: a sentence, a paragraph. */
 const RACE_SIZES = [16, 64];
 /** The most bytes of inputs that are raced. */
@@ -52,33 +60,47 @@ export async function whenToPack(
 ): Promise<'at the load' | number | null> {
   const sample = alone.sample!.inputs;
   const rowsTaken = alone.runMsByRows?.length ?? 1;
-  const extraLoadMs = (await trial.load(rivals.prepacked)).loadMs - alone.loadMs;
+  const { loadMs: packingMs } = await trial.load(rivals.prepacked);
+  const extraLoadMs = packingMs - alone.loadMs;
+  const repaidAfter = ({ savedMs }: Outcome): number => Math.max(1, Math.ceil(extraLoadMs / savedMs));
   // Rows beyond those that were measured would take longer than there is time for, or are not taken.
   const rows = Math.min(batchRows, rowsTaken);
   const inputs = rows > 1 ? repeatRows(sample, rows) : await raceInputs(trial, rivals.mapped.id, stored, sample);
-  let repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, inputs, deadlineMs);
-  if (repaid !== null && repaid <= (rows > 1 ? BATCHES_PER_LOAD : RUNS_PER_LOAD)) return 'at the load';
-  if (repaid === null && rows === 1 && rowsTaken > 1) {
-    // Callers may send several rows at once; whether they do is not known.
-    const several = repeatRows(sample, Math.min(MAX_ROWS, rowsTaken));
-    repaid = await runsUntilRepaid(trial, rivals, extraLoadMs, several, deadlineMs);
-    if (repaid !== null) repaid = Math.max(repaid, BATCHES_PER_LOAD);
+  const first = await race(trial, rivals, inputs, deadlineMs);
+  if (first.savedMs > 0 && repaidAfter(first) <= (rows > 1 ? BATCHES_PER_LOAD : RUNS_PER_LOAD)) return 'at the load';
+  if (extraLoadMs > LONGEST_PACKING_MS) return null;
+  let runs = Infinity;
+  if (first.savedMs > 0) runs = repaidAfter(first);
+  else if (!first.isSlower && packingMs <= SHORT_PACKING_MS) {
+    runs = Math.ceil(packingMs / (SMALL_SHARE * first.usualMs));
   }
-  return repaid !== null && repaid <= MOST_RUNS && extraLoadMs <= LONGEST_PACKING_MS ? repaid : null;
+  if (first.savedMs === 0 && rows === 1 && rowsTaken > 1) {
+    // Callers may send several rows at once; whether they do is not known.
+    const several = await race(trial, rivals, repeatRows(sample, Math.min(MAX_ROWS, rowsTaken)), deadlineMs);
+    if (several.savedMs > 0) runs = Math.min(runs, Math.max(repaidAfter(several), BATCHES_PER_LOAD));
+  }
+  return runs <= MOST_RUNS ? runs : null;
+}
+
+interface Outcome {
+  /** What a mapped run takes, in the median. */
+  readonly usualMs: number;
+  /** How much less a prepacked one takes; 0 if that is not noticeable, or not so in most of the rounds. */
+  readonly savedMs: number;
+  /** True if mapped runs won nearly all rounds. */
+  readonly isSlower: boolean;
 }
 
 /**
  * Prepacking makes a load slower and the runs of some models faster, above all those of several rows through large matrix
- * products, whose weights are packed anew for each run otherwise. Gives the number of runs of these inputs after which it has repaid
- * `extraLoadMs`, null if runs that take turns are not noticeably faster with it, most of them.
+ * products, whose weights are packed anew for each run otherwise. Both ways run these inputs in turns.
  */
-async function runsUntilRepaid(
+async function race(
   trial: Trial,
   { mapped, prepacked }: Rivals,
-  extraLoadMs: number,
   inputs: readonly Tensor[],
   deadlineMs: number,
-): Promise<number | null> {
+): Promise<Outcome> {
   await trial.run(mapped.id, inputs);
   await trial.run(prepacked.id, inputs);
   const mappedMs: number[] = [];
@@ -94,8 +116,8 @@ async function runsUntilRepaid(
   }
   const usualMs = median(mappedMs);
   const savedMs = usualMs - median(prepackedMs);
-  if (wins < WINS_SHARE * mappedMs.length || savedMs <= NOTICEABLE * usualMs) return null;
-  return Math.max(1, Math.ceil(extraLoadMs / savedMs));
+  const isFaster = wins >= WINS_SHARE * mappedMs.length && savedMs > NOTICEABLE * usualMs;
+  return { usualMs, savedMs: isFaster ? savedMs : 0, isSlower: wins < FEW_WINS_SHARE * mappedMs.length };
 }
 
 /**
