@@ -9,7 +9,7 @@ import { newCallId } from '../random.ts';
 import { callHeaders, errorAnswer, startHeaders } from './answers.ts';
 import type { ErrorStyle } from './answers.ts';
 import type { BodyLease } from './body.ts';
-import { requestCoding, unpackBody } from './compression.ts';
+import { type Coding, requestCoding, unpackBody } from './compression.ts';
 import type { GatewayContext } from './context.ts';
 import { type Exchange, HttpExchange } from './exchange.ts';
 import type { CallSummary, ServedFunction, Surface } from './platform.ts';
@@ -62,11 +62,13 @@ export class Call<E extends Exchange = Exchange> {
   }
 
   /** The whole body with its Content-Encoding undone; the limit holds for what it unpacks to. */
-  async readUnpackedBody(maxBytes: number): Promise<Uint8Array> {
+  readUnpackedBody(maxBytes: number): Uint8Array | Promise<Uint8Array> {
     const coding = requestCoding(this.header('content-encoding'));
-    const body = await this.readBody(maxBytes);
-    if (coding === null) return body;
-    const unpacked = await unpackBody(body, coding, maxBytes);
+    return coding === null ? this.readBody(maxBytes) : this.#unpackBody(coding, maxBytes);
+  }
+
+  async #unpackBody(coding: Coding, maxBytes: number): Promise<Uint8Array> {
+    const unpacked = await unpackBody(await this.readBody(maxBytes), coding, maxBytes);
     this.#lease.take(unpacked.byteLength);
     return unpacked;
   }

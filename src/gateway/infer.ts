@@ -59,7 +59,8 @@ export async function infer(
   onHandOver: () => void,
 ): Promise<InferenceAnswer> {
   const { served, model } = found;
-  const request = await decode(context, body.bytes, body.header, found);
+  const decoded = decode(context, body.bytes, body.header, found);
+  const request = decoded instanceof Promise ? await decoded : decoded;
   onHandOver();
   const { outputs, call: summary } = await context.platform.infer(
     {
@@ -116,7 +117,8 @@ function findOrNull(find: () => FoundModel | null): FoundModel | null {
 
 async function serveInference(context: GatewayContext, call: Call, found: FoundModel, surface: Surface): Promise<void> {
   call.target = { served: found.served, surface };
-  const bytes = await call.readUnpackedBody(found.served.maxBodyBytes);
+  const body = call.readUnpackedBody(found.served.maxBodyBytes);
+  const bytes = body instanceof Uint8Array ? body : await body;
   const { encoded, summary } = await infer(
     context,
     found,
