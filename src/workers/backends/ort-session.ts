@@ -10,7 +10,7 @@ import { ARTEFACT_FILE } from '../artefact-file.ts';
 import { InputChecks, type InputSpec } from '../check-inputs.ts';
 import type { LoadableModel } from '../types.ts';
 import type { Backend, LoadedModel } from './backend.ts';
-import { atOnce, InferenceSession, probeModel, type Session } from './ort.ts';
+import { InferenceSession, probeModel, runsOf, type Session } from './ort.ts';
 import { translateOrtError } from './ort-errors.ts';
 import { fromOrt, specOf, toOrt } from './ort-tensors.ts';
 import { type ExtraOptions, mergeSessionOptions } from './session-options.ts';
@@ -91,6 +91,7 @@ function asLoadedModel(
   later: { readonly afterRuns: number; load(): Promise<Session> } | null,
 ): LoadedModel {
   let session = loaded;
+  let runSession = runsOf(session);
   let ordinaryBytes = Infinity;
   const isLarge = (tensors: readonly Tensor[]): boolean => {
     const bytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
@@ -111,7 +112,7 @@ function asLoadedModel(
       let results: Awaited<ReturnType<Session['run']>>;
       try {
         const options = device.kind === 'cpu' && isLarge(tensors) ? SHRINK_AFTERWARDS : {};
-        results = await atOnce(() => session.run(feeds, options));
+        results = await runSession(feeds, options);
       } catch (error) {
         throw translateOrtError(error, 'run');
       }
@@ -127,6 +128,7 @@ function asLoadedModel(
           const packed = await later.load();
           const mapped = session;
           session = packed;
+          runSession = runsOf(packed);
           await mapped.release();
         },
       },
