@@ -147,11 +147,19 @@ class Connection {
 
   onAnswered(): void {
     this.#exchange = null;
+    const socket = this.#socket;
+    if (socket.writableNeedDrain) {
+      // Who doesn't take answers may not ask for more of them.
+      socket.pause();
+      socket.once('drain', () => this.#goOn());
+    } else if (this.#surplus !== null) this.#goOn();
+  }
+
+  #goOn(): void {
     const surplus = this.#surplus;
-    if (surplus === null) return;
     this.#surplus = null;
     this.#socket.resume();
-    this.#onData(surplus);
+    if (surplus !== null) this.#onData(surplus);
   }
 
   /** Nothing but the beginning of a head came before this. */

@@ -6,7 +6,7 @@ import { GpufaasError } from '../../../src/errors.ts';
 import type { GatewayOptions } from '../../../src/gateway/server.ts';
 import { randomInteger, seededRandom } from '../../../src/random.ts';
 import type { FakeFunction } from '../../helpers/fake-platform.ts';
-import { binaryBody, echoFunction as echo, floats, gatewayWith } from '../../helpers/gateway.ts';
+import { binaryBody, echoFunction as echo, gatewayWith } from '../../helpers/gateway.ts';
 import { RawConnection } from '../../helpers/raw-http.ts';
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -41,7 +41,8 @@ function request(value: number, rows = 1, path = PATH, extra = ''): Buffer {
   const bytes = rows * 16;
   const tensor = { name: 'x', datatype: 'FP32', shape: [rows, 4], parameters: { binary_data_size: bytes } };
   const json = { inputs: [tensor], parameters: { binary_data_output: true } };
-  const { payload, headers } = binaryBody(json, floats(...Array.from({ length: rows * 4 }, () => value)));
+  const numbers = new Uint8Array(new Float32Array(rows * 4).fill(value).buffer);
+  const { payload, headers } = binaryBody(json, numbers);
   const lines = Object.entries({ host: 'localhost', ...headers, 'content-length': payload.byteLength });
   const head = lines.map(([name, text]) => `${name}: ${text}\r\n`).join('');
   return Buffer.concat([Buffer.from(`POST ${path} HTTP/1.1\r\n${head}${extra}\r\n`), payload]);
@@ -340,6 +341,25 @@ describe('a request like the one before', () => {
     expect(values(await ask(connection, request(2)))).toEqual([2, 2, 2, 2]);
     // And is idle from then on.
     await connection.closed();
+  });
+
+  test('whose caller takes no answers waits until it does', async () => {
+    const { open, platform } = await listen();
+    const connection = open();
+    const rows = 40_000;
+    await ask(connection, request(0, rows));
+    connection.socket.pause();
+    for (let value = 1; value <= 60; value++) connection.socket.write(request(value, rows));
+    let before = -1;
+    while (before !== platform.inferences.length) {
+      before = platform.inferences.length;
+      await pause(300);
+    }
+    expect(before).toBeLessThan(60);
+    connection.socket.resume();
+    await expect.poll(() => answersOf(connection).length, { timeout: 20_000, interval: 200 }).toBe(61);
+    const firsts = answersOf(connection).map((answer) => values(answer)[0]);
+    expect(firsts).toEqual(Array.from({ length: 61 }, (_, index) => index));
   });
 
   test('gives back what its body took of the budget', async () => {
