@@ -63,11 +63,12 @@ export class Executor {
 
   #requestsRunning(): number {
     let requests = 0;
-    for (const { runs } of this.slots.values()) for (const run of runs.values()) requests += run.requests.length;
+    for (const { runs } of this.slots.values())
+      for (const run of runs.values()) requests += this.#pending.count(run.requests);
     return requests;
   }
 
-  /** A request is about to be queued. */
+  /** A request is about to be queued, for the first time or again. */
   requestComes(): void {
     this.#ends.ask();
   }
@@ -146,6 +147,7 @@ export class Executor {
     slot.narrowing = null;
     slot.loads.clear();
     slot.measured = null;
+    this.requestComes();
     return { suspects, lost, ended };
   }
 
@@ -334,6 +336,7 @@ export class Executor {
       const retry = error.code === 'OUT_OF_MEMORY';
       const lost = members.filter((pending) => !retry || ++pending.retries > RETRIES);
       this.#apply({ type: 'run-failed', device: action.device, run: action.run, retry });
+      if (retry) this.requestComes();
       this.giveUp(lost, error);
     };
     if (only === null) this.#runTogether(slot, action, members, load, answerEarly).then(succeeded, failed);

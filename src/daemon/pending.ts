@@ -112,6 +112,13 @@ export class PendingRequests {
     return found;
   }
 
+  /** How many of `ids` still wait for their answer. */
+  count(ids: readonly RequestId[]): number {
+    let count = 0;
+    for (const id of ids) if (this.#entries.has(id)) count++;
+    return count;
+  }
+
   ofModel(model: string): Pending[] {
     return [...this.#entries.values()].filter((pending) => pending.request.model === model);
   }

@@ -12,6 +12,8 @@ import { RepeatedExchange } from './repeated-exchange.ts';
 const MAX_HEAD_BYTES = 16 * 1024;
 const HEAD_END = '\r\n\r\n';
 const NOTHING = Buffer.alloc(0);
+/** What may come behind a body before its request is answered; then the socket is not read any more. A paused one does not show its end. */
+const MAX_SURPLUS_BYTES = 64 * 1024;
 
 /** Serves a request like the one it was remembered for; false if that is not possible (any more), and nothing was done. */
 export type ServeAgain = (exchange: Exchange, bodyBytes: number) => boolean;
@@ -57,14 +59,16 @@ class Connection {
   readonly #parse: (chunk: Buffer) => void;
   readonly #keepAlive: string;
   #remembered: Remembered | null = null;
-  /** What is with node:http since it was known to be between requests: bytes, requests, and the first one's head. */
+  /** What went to node:http since it was known to be between requests: bytes, requests, and the first one's head. */
   #fedBytes = 0;
   #requests = 0;
   #head: Buffer | null = null;
+  /** The bytes of that request; NaN if they are not known. */
+  #requestBytes = Number.NaN;
   /** The beginning of a head that is not whole yet. */
   #begun: Buffer = NOTHING;
+  /** While it is being answered. */
   #request: IncomingMessage | null = null;
-  #response: ServerResponse | null = null;
   #exchange: RepeatedExchange | null = null;
   /** What came behind a body before its request was answered. */
   #surplus: Buffer | null = null;
@@ -77,15 +81,19 @@ class Connection {
     socket.on('close', () => this.#exchange?.lost());
   }
 
-  /** True while a request is served here and not by node:http. */
+  /** True while a request is served here and not by node:http, and until its answer is sent. */
   get isBusy(): boolean {
-    return this.#exchange !== null;
+    return this.#exchange !== null || this.#socket.writableLength > 0;
   }
 
   onRequest(request: IncomingMessage, response: ServerResponse): void {
     this.#requests++;
     this.#request = request;
-    this.#response = response;
+    this.#requestBytes = (this.#head?.byteLength ?? Number.NaN) + bodyBytesOf(request);
+    // node:http is done with it then.
+    response.once('close', () => {
+      if (this.#request === request) this.#request = null;
+    });
   }
 
   remember(request: IncomingMessage, serve: ServeAgain): void {
@@ -100,7 +108,7 @@ class Connection {
       const surplus = this.#exchange.receive(chunk);
       if (surplus === null) return;
       this.#surplus = this.#surplus === null ? surplus : Buffer.concat([this.#surplus, surplus]);
-      this.#socket.pause();
+      if (this.#surplus.byteLength > MAX_SURPLUS_BYTES) this.#socket.pause();
       return;
     }
     if (this.#isBetweenRequests() && this.#serve(chunk)) return;
@@ -109,18 +117,10 @@ class Connection {
 
   #isBetweenRequests(): boolean {
     if (this.#fedBytes === 0) return true;
-    const request = this.#request;
-    const response = this.#response;
-    if (request === null || response === null || this.#head === null || this.#requests !== 1) return false;
-    // node:http takes the socket from a response that it is done with.
-    if (!request.complete || response.socket !== null || request.headers['transfer-encoding'] !== undefined)
-      return false;
-    if (this.#fedBytes !== this.#head.byteLength + Number(request.headers['content-length'] ?? 0)) return false;
+    if (this.#requests !== 1 || this.#request !== null || this.#fedBytes !== this.#requestBytes) return false;
     this.#fedBytes = 0;
     this.#requests = 0;
     this.#head = null;
-    this.#request = null;
-    this.#response = null;
     return true;
   }
 
@@ -169,8 +169,8 @@ class Connection {
     const bytes = begun === NOTHING ? more : Buffer.concat([begun, more]);
     // node:http passes over empty lines before a request.
     const end = bytes[0] === 0x0d || bytes[0] === 0x0a ? -1 : bytes.indexOf(HEAD_END, 0, 'latin1');
-    this.#head = end < 0 ? null : Buffer.from(bytes.subarray(0, end + HEAD_END.length));
-    this.#begun = end < 0 ? Buffer.from(bytes) : NOTHING;
+    this.#head = end < 0 ? null : copyOf(bytes.subarray(0, end + HEAD_END.length));
+    this.#begun = end < 0 ? copyOf(bytes) : NOTHING;
   }
 
   #feed(chunk: Buffer): void {
@@ -180,6 +180,18 @@ class Connection {
     // The parser has copied what it hands on.
     freeChunk(chunk);
   }
+}
+
+/** A copy of its own: one in the pool would keep all that lies beside it for as long as the connection lives. */
+function copyOf(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.byteLength);
+  copy.set(bytes);
+  return copy;
+}
+
+/** NaN if it does not say so ahead. */
+function bodyBytesOf({ headers }: IncomingMessage): number {
+  return headers['transfer-encoding'] === undefined ? Number(headers['content-length'] ?? 0) : Number.NaN;
 }
 
 /** True for a POST request whose body is as long as it says and whose connection stays open behind it. */

@@ -1,6 +1,9 @@
 // Requests whose head came before, on real sockets: they take another way through the gateway, and nobody may notice.
 
-import type { AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { GpufaasError } from '../../../src/errors.ts';
 import type { GatewayOptions } from '../../../src/gateway/server.ts';
@@ -32,7 +35,7 @@ async function listen(functions: readonly FakeFunction[] = [echoFunction], optio
     onTestFinished(() => void connection.socket.destroy());
     return connection;
   };
-  return { ...gateway, seen, open };
+  return { ...gateway, port, seen, open };
 }
 
 const PATH = '/v2/models/echo/infer';
@@ -360,6 +363,73 @@ describe('a request like the one before', () => {
     await expect.poll(() => answersOf(connection).length, { timeout: 20_000, interval: 200 }).toBe(61);
     const firsts = answersOf(connection).map((answer) => values(answer)[0]);
     expect(firsts).toEqual(Array.from({ length: 61 }, (_, index) => index));
+  });
+
+  test('whose answer is taken slowly is not cut off as idle', async () => {
+    const { app, port, seen } = await listen([{ ...echoFunction, maxBodyBytes: 64e6 }]);
+    app.server.keepAliveTimeout = 300;
+    const rows = 1_000_000;
+    const socket = connect({ port, host: '127.0.0.1' });
+    onTestFinished(() => void socket.destroy());
+    let got = 0;
+    socket.on('data', (chunk: Buffer) => {
+      got += chunk.byteLength;
+    });
+    for (const last of [false, true]) {
+      got = 0;
+      socket.write(request(1, rows));
+      if (last) {
+        await once(socket, 'data');
+        socket.pause();
+        await pause(3000);
+        socket.resume();
+      }
+      await expect.poll(() => got, { timeout: 10_000 }).toBeGreaterThan(rows * 16);
+    }
+    expect(seen).toHaveLength(1);
+  });
+
+  test('that is followed by others before its caller goes away is cancelled', async () => {
+    const { open, platform } = await listen();
+    const connection = open();
+    await ask(connection, request(1));
+    const cancelled = Promise.withResolvers<void>();
+    platform.infer = (_call, ...[signal]: unknown[]) =>
+      new Promise((_resolve, reject) => {
+        (signal as AbortSignal).addEventListener('abort', () => {
+          cancelled.resolve();
+          reject(new GpufaasError('CANCELLED', 'Gone.'));
+        });
+      });
+    for (let value = 2; value <= 4; value++) {
+      connection.socket.write(request(value));
+      await pause(30);
+    }
+    connection.socket.destroy();
+    await expect(cancelled.promise).resolves.toBeUndefined();
+  });
+
+  test('keeps little for an idle connection', async () => {
+    const { open } = await listen();
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const connections: RawConnection[] = [];
+    const settle = async (): Promise<number> => {
+      await pause(100);
+      collect();
+      await pause(20);
+      collect();
+      return process.memoryUsage().arrayBuffers;
+    };
+    const before = await settle();
+    for (let index = 0; index < 100; index++) {
+      const connection = open();
+      connections.push(connection);
+      await ask(connection, request(1));
+      // What else is in the pool of small buffers.
+      for (let other = 0; other < 10; other++) Buffer.allocUnsafe(8000);
+    }
+    expect(((await settle()) - before) / connections.length).toBeLessThan(8192);
   });
 
   test('gives back what its body took of the budget', async () => {
