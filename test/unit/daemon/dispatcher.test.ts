@@ -564,6 +564,53 @@ describe('a run that is about to end', () => {
     expect(outputs).toEqual([8, 9]);
   });
 
+  it.each([false, true])(
+    'comes ahead of the end also where a caller of another device gave up (%s)',
+    async (gaveUp) => {
+      const { dispatcher, runners, addModel, clock } = setUp(2, { policy: 'locality' });
+      for (const [index, model] of ['a', 'b'].entries()) {
+        addModel(model, 1.5 * GB);
+        const first = dispatcher.infer(request(model), never);
+        await settle();
+        runners[index]!.finishLoad();
+        await settle();
+        runners[index]!.finishRun();
+        await first;
+        // The fake says that a run takes 5 ms; with a few of them the daemon knows.
+        for (let round = 0; round < 3; round++) {
+          const answer = dispatcher.infer(request(model), never);
+          await settle();
+          runners[index]!.finishRun();
+          await answer;
+        }
+      }
+      const givenUp = new AbortController();
+      for (let count = 0; count < 2; count++) {
+        dispatcher.infer(request('a'), givenUp.signal).catch(() => undefined);
+        await settle();
+      }
+      clock.advance(9);
+      await settle();
+      const waiting = Array.from({ length: 3 }, () => dispatcher.infer(request('b'), never));
+      await settle();
+      if (gaveUp) givenUp.abort();
+      await settle();
+      clock.advance(4.5);
+      await settle();
+      runners[1]!.finishRun();
+      await settle();
+      const before = runners[1]!.runs.length;
+      clock.advance(4.5);
+      await settle();
+      expect(runners[1]!.runs.length).toBe(before + 1);
+      for (let count = 0; count < 2; count++) {
+        runners[1]!.finishRun();
+        await settle();
+      }
+      await Promise.all(waiting);
+    },
+  );
+
   it('is announced by its own beginning, so that run after run the next one comes no sooner', async () => {
     const { dispatcher, runners, addModel, clock } = setUp(1);
     addModel('a');
