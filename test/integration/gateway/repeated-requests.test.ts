@@ -8,7 +8,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { GpufaasError } from '../../../src/errors.ts';
 import type { GatewayOptions } from '../../../src/gateway/server.ts';
 import { randomInteger, seededRandom } from '../../../src/random.ts';
-import type { FakeFunction } from '../../helpers/fake-platform.ts';
+import type { FakeFunction, FakePlatform } from '../../helpers/fake-platform.ts';
 import { binaryBody, echoFunction as echo, gatewayWith } from '../../helpers/gateway.ts';
 import { RawConnection } from '../../helpers/raw-http.ts';
 
@@ -87,6 +87,19 @@ async function ask(connection: RawConnection, bytes: Uint8Array | string): Promi
   connection.socket.write(bytes);
   await expect.poll(() => answersOf(connection).length, { interval: 2, timeout: 5000 }).toBe(before + 1);
   return answersOf(connection).at(-1)!;
+}
+
+/** Its runs end by being cancelled alone; resolves when the first of them is. */
+function runsUntilCancelled(platform: FakePlatform): Promise<void> {
+  return new Promise((resolve) => {
+    platform.infer = (_call, ...[signal]: unknown[]) =>
+      new Promise((_resolve, reject) => {
+        (signal as AbortSignal).addEventListener('abort', () => {
+          resolve();
+          reject(new GpufaasError('CANCELLED', 'Gone.'));
+        });
+      });
+  });
 }
 
 describe('a head that comes again', () => {
@@ -298,18 +311,11 @@ describe('a request like the one before', () => {
     const { open, platform } = await listen();
     const connection = open();
     await ask(connection, request(1));
-    const cancelled = Promise.withResolvers<void>();
-    platform.infer = (_call, ...[signal]: unknown[]) =>
-      new Promise((_resolve, reject) => {
-        (signal as AbortSignal).addEventListener('abort', () => {
-          cancelled.resolve();
-          reject(new GpufaasError('CANCELLED', 'Gone.'));
-        });
-      });
+    const cancelled = runsUntilCancelled(platform);
     connection.socket.write(request(2));
     await pause(30);
     connection.socket.destroy();
-    await expect(cancelled.promise).resolves.toBeUndefined();
+    await expect(cancelled).resolves.toBeUndefined();
   });
 
   test('for which there is no room is refused, and closes', async () => {
@@ -393,20 +399,13 @@ describe('a request like the one before', () => {
     const { open, platform } = await listen();
     const connection = open();
     await ask(connection, request(1));
-    const cancelled = Promise.withResolvers<void>();
-    platform.infer = (_call, ...[signal]: unknown[]) =>
-      new Promise((_resolve, reject) => {
-        (signal as AbortSignal).addEventListener('abort', () => {
-          cancelled.resolve();
-          reject(new GpufaasError('CANCELLED', 'Gone.'));
-        });
-      });
+    const cancelled = runsUntilCancelled(platform);
     for (let value = 2; value <= 4; value++) {
       connection.socket.write(request(value));
       await pause(30);
     }
     connection.socket.destroy();
-    await expect(cancelled.promise).resolves.toBeUndefined();
+    await expect(cancelled).resolves.toBeUndefined();
   });
 
   test('keeps little for an idle connection', async () => {
