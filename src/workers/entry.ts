@@ -20,6 +20,7 @@ import { Residents } from './residents.ts';
 import { sweepMemory } from './orphaned.ts';
 import { ModelThread, ThreadHost } from './thread-host.ts';
 import { channelToParent } from './transport.ts';
+import { Turns } from './turns.ts';
 
 const config = JSON.parse(process.env[WORKER_VARIABLE]!) as WorkerConfig;
 // For the threads of models too.
@@ -50,8 +51,9 @@ const inline: Backend | undefined = runsInline(config.device, config.backend)
   : undefined;
 
 let nextThread = 0;
+const turns = Turns.create();
 async function startThread(): Promise<ModelThread> {
-  const thread = new ModelThread(config, nextThread++, fail);
+  const thread = new ModelThread({ config, number: nextThread++, turns }, fail);
   try {
     await thread.warm;
     return thread;

@@ -2,12 +2,18 @@
 // much, whatever comes after, is at most the price again). A pause is waited for, until that much was lost once more: packing holds up
 // what comes meanwhile.
 
-import type { Packing } from './backends/backend.ts';
-
 /** Nothing ran for so long: the next call is probably not about to come. */
 const PAUSE_MS = 50;
 /** After so many times the runs it is done without a pause. */
 const PATIENCE = 2;
+
+/** What is done once, and when. */
+export interface Packing {
+  /** So many runs lose as much as it takes. */
+  readonly afterRuns: number;
+  /** Packs the weights; if that fails everything is as before. */
+  pack(): Promise<void>;
+}
 
 /** Watches the runs of one loaded model. */
 export class PackLater {
@@ -22,6 +28,11 @@ export class PackLater {
   constructor(packing: Packing, begin: (pack: () => Promise<void>) => void) {
     this.#packing = packing;
     this.#begin = begin;
+  }
+
+  /** True when there is nothing to wait for any more: they are packed, or are about to be. */
+  get isDone(): boolean {
+    return this.#done;
   }
 
   /** A run was answered. */

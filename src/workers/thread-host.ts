@@ -26,6 +26,8 @@ export type ToThread =
 export interface ThreadData {
   readonly config: WorkerConfig;
   readonly number: number;
+  /** Shared by the threads of the process: see `Turns`. */
+  readonly turns: SharedArrayBuffer;
 }
 
 /** What it answers; `call` is null for its start. */
@@ -56,11 +58,11 @@ export class ModelThread {
   #nextCall = 0;
   #ending = false;
 
-  constructor(config: WorkerConfig, number: number, onDeath: (reason: string) => void) {
-    this.number = number;
+  constructor(data: ThreadData, onDeath: (reason: string) => void) {
+    this.number = data.number;
     this.#onDeath = onDeath;
     this.#thread = new Worker(THREAD_ENTRY, {
-      workerData: { config, number } satisfies ThreadData,
+      workerData: data,
       // A thread's own JavaScript is small; what is large lives outside its heap.
       resourceLimits: { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 256 },
     });

@@ -10,19 +10,23 @@ import { openLane } from './lanes.ts';
 import { Payloads, type RunAnswer, type RunRequest } from './payload.ts';
 import { PackLater } from './pack-later.ts';
 import { type ErrorMessage, type FromWorker, toErrorMessage, type ToWorker } from './protocol.ts';
+import { SpinAlone } from './spin-alone.ts';
 import type { FromThread, ThreadData, ToThread } from './thread-host.ts';
+import { Turns } from './turns.ts';
 
 interface Held {
   readonly id: string;
   readonly loaded: LoadedModel;
   readonly later: PackLater | null;
+  readonly spin: SpinAlone | null;
 }
 
 const port = parentPort!;
-const { config, number } = workerData as ThreadData;
+const { config, number, turns: shared } = workerData as ThreadData;
 /** By place; a thread holds one model, or on some devices all of them. */
 const models = new Map<number, Held>();
 const payloads = new Payloads();
+const turns = new Turns(shared, number);
 
 function answer(message: FromThread, parts: readonly Uint8Array[] = []): void {
   port.postMessage(message, buffersOf(parts));
@@ -30,15 +34,33 @@ function answer(message: FromThread, parts: readonly Uint8Array[] = []): void {
 
 function run(request: RunRequest, held: Held | undefined): Promise<RunAnswer> {
   if (held === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
+  const alone = turns.take();
+  held.spin?.begins(alone);
   return payloads.carry(request, (inputs) => held.loaded.run(inputs));
 }
 
+/** A run was answered. */
+function ran({ later, spin }: Held, runMs: number): void {
+  later?.ran();
+  // A packed copy has other run times.
+  if (later === null || later.isDone) spin?.ran(runMs);
+}
+
 function hold(id: string, loaded: LoadedModel): Held {
-  const pack = (task: () => Promise<void>): void => {
-    // A model whose weights can't be packed now goes on as it is.
+  const { reload } = loaded;
+  if (reload === undefined) return { id, loaded, later: null, spin: null };
+  const { packAfterRuns: afterRuns, canSpin } = reload;
+  const between = (task: () => Promise<void>): void => {
+    // A model that can't be loaded anew now goes on as it is.
     tail = tail.then(task).catch(() => undefined);
   };
-  return { id, loaded, later: loaded.packing === undefined ? null : new PackLater(loaded.packing, pack) };
+  const pack = (): Promise<void> => reload.change({ packed: true });
+  return {
+    id,
+    loaded,
+    later: afterRuns === undefined ? null : new PackLater({ afterRuns, pack }, between),
+    spin: canSpin ? new SpinAlone((what) => reload.change(what), between) : null,
+  };
 }
 
 function heldAs(model: string): Held | undefined {
@@ -64,12 +86,13 @@ async function handle(message: ToThread): Promise<void> {
       const held = models.get(message.place);
       const carried = await run(message.request, held);
       answer({ type: 'ran', call: message.call, answer: carried }, carried.parts);
-      held?.later?.ran();
+      ran(held!, carried.runMs);
       return;
     }
     case 'release': {
       const held = models.get(message.place);
       held?.later?.end();
+      held?.spin?.end();
       await held?.loaded.release();
       models.delete(message.place);
       if (models.size === 0) payloads.clear();
@@ -118,9 +141,10 @@ function serveLane(): void {
     const { call, model, inputs, slot, placed } = asked;
     try {
       const held = heldAs(model);
-      const ran = await run({ inputs, parts, slot, placed }, held);
-      send({ type: 'ran', call, outputs: ran.outputs, placed: ran.placed, runMs: ran.runMs }, ran.parts);
-      held?.later?.ran();
+      const carried = await run({ inputs, parts, slot, placed }, held);
+      const { outputs, placed: where, runMs } = carried;
+      send({ type: 'ran', call, outputs, placed: where, runMs }, carried.parts);
+      ran(held!, runMs);
     } catch (thrown) {
       fail(call, toErrorMessage(toGpufaasError(thrown)));
     }

@@ -14,17 +14,30 @@ export interface LoadedModel {
   run(inputs: readonly Tensor[]): Promise<{ readonly outputs: Tensor[]; readonly runMs: number }>;
   /** Gives the memory back; nothing is called after it. */
   release(): Promise<void>;
-  /** How its runs can be made faster; absent: not at all, or they were. */
-  readonly packing?: Packing;
+  /** Absent: it stays as it was loaded. */
+  readonly reload?: Reload;
 }
 
-/** Weights that are packed anew for each run may be packed once and for all, at the price of a load. */
-export interface Packing {
-  /** So many runs lose as much as it takes. */
-  readonly afterRuns: number;
-  /** Packs them; if that fails everything is as before. Called once, between runs. */
-  pack(): Promise<void>;
+/** A resident model can be loaded once more in another way, at the price of a load. */
+export interface Reload {
+  /** So many runs lose as much as it takes to pack its weights, which are packed anew for each run; absent: they are packed, or better not. */
+  readonly packAfterRuns?: number;
+  /** True if its threads may be left to spin after each run: there are some, and nobody asked for anything else. */
+  readonly canSpin: boolean;
+  /** Loads it with what is to be different; if that fails everything is as before. Called between runs. */
+  change(what: Partial<Manner>): Promise<void>;
 }
+
+/** In which way a model is resident. */
+export interface Manner {
+  /** Its weights are packed. */
+  readonly packed: boolean;
+  /** Its threads spin for `SPIN_US` after each run: they take cores, and have no need to be woken if the next one comes soon. */
+  readonly spins: boolean;
+}
+
+/** How long threads spin that wait for the next run, in microseconds: longer than a caller who sends one after the other takes in between. */
+export const SPIN_US = 2_000;
 
 /** Makes models resident on one device. A blocking backend lives in the model's own thread, one instance in each. */
 export interface Backend {

@@ -2,6 +2,7 @@
 // adds its provider and what that needs.
 
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { Device } from '../../devices/types.ts';
 import { GpufaasError } from '../../errors.ts';
@@ -9,10 +10,11 @@ import type { Tensor } from '../../tensors.ts';
 import { ARTEFACT_FILE } from '../artefact-file.ts';
 import { InputChecks, type InputSpec } from '../check-inputs.ts';
 import type { LoadableModel } from '../types.ts';
-import type { Backend, LoadedModel } from './backend.ts';
-import { InferenceSession, probeModel, runsOf, type Session } from './ort.ts';
+import { type Backend, type LoadedModel, type Manner, type Reload, SPIN_US } from './backend.ts';
+import { InferenceSession, probeModel, type Session } from './ort.ts';
 import { translateOrtError } from './ort-errors.ts';
 import { fromOrt, specOf, toOrt } from './ort-tensors.ts';
+import { ResidentSession } from './resident-session.ts';
 import { type ExtraOptions, mergeSessionOptions } from './session-options.ts';
 
 /** What a provider adds to every session. */
@@ -21,8 +23,11 @@ export interface ProviderOptions {
   readonly extra?: ExtraOptions;
 }
 
-/** The session options of a device: its threads, little spinning, activations in an arena, weights not, its provider. */
-export function deviceOptions(device: Device, provider: ProviderOptions): Session.SessionOptions {
+/** How long threads spin otherwise: long enough to find the next operator's work, too short to take a core from anybody else. */
+const BRIEF_SPIN_US = 30;
+
+/** The session options of a device: its threads, how they spin, activations in an arena, weights not, its provider. */
+export function deviceOptions(device: Device, provider: ProviderOptions, spins = false): Session.SessionOptions {
   return {
     executionProviders: [...(provider.executionProviders ?? [])],
     intraOpNumThreads: device.threads,
@@ -36,8 +41,7 @@ export function deviceOptions(device: Device, provider: ProviderOptions): Sessio
       session: {
         ...provider.extra?.['session'],
         use_device_allocator_for_initializers: '1',
-        // Long enough to find the next operator's work, too short to take a core from anybody else.
-        'intra_op.spin_duration_us': '30',
+        'intra_op.spin_duration_us': String(spins ? SPIN_US : BRIEF_SPIN_US),
       },
     },
   };
@@ -45,9 +49,9 @@ export function deviceOptions(device: Device, provider: ProviderOptions): Sessio
 
 interface Loading {
   readonly path: string;
-  readonly options: Session.SessionOptions;
-  /** After so many runs it is to be loaded with these options instead. */
-  readonly later?: { readonly afterRuns: number; readonly options: Session.SessionOptions };
+  /** How it is packed at first; null: it is loaded as it is, and stays so. */
+  readonly packed: boolean | null;
+  readonly packAfterRuns?: number;
 }
 
 /**
@@ -55,22 +59,41 @@ interface Loading {
  * prepacking, at once or later; only the CPU can use it, other devices load the original.
  */
 async function loadingOf(model: LoadableModel, device: Device): Promise<Loading> {
-  if (!model.prepared) return { path: model.path, options: {} };
+  if (!model.prepared) return { path: model.path, packed: null };
   let artefact: { readonly mode?: string; readonly original?: string; readonly packAfterRuns?: number } = {};
   try {
     artefact = JSON.parse(await readFile(join(dirname(model.path), ARTEFACT_FILE), 'utf8')) as typeof artefact;
   } catch {
     // Without the file beside it, mapped is right: it is only ever slower, never wrong.
   }
-  if (device.kind !== 'cpu' && artefact.original !== undefined) return { path: artefact.original, options: {} };
-  const { packAfterRuns: afterRuns } = artefact;
-  const prepacked: Session.SessionOptions = { graphOptimizationLevel: 'disabled' };
-  const mapped = { ...prepacked, extra: { session: { disable_prepacking: '1' } } };
+  if (device.kind !== 'cpu' && artefact.original !== undefined) return { path: artefact.original, packed: null };
+  const { packAfterRuns } = artefact;
   return {
     path: model.path,
-    options: artefact.mode === 'prepacked' ? prepacked : mapped,
-    ...(afterRuns !== undefined && { later: { afterRuns, options: prepacked } }),
+    packed: artefact.mode === 'prepacked',
+    ...(packAfterRuns !== undefined && { packAfterRuns }),
   };
+}
+
+function optionsOf(packed: boolean | null): Session.SessionOptions {
+  if (packed === null) return {};
+  const optimised = { graphOptimizationLevel: 'disabled' } as const;
+  return packed ? optimised : { ...optimised, extra: { session: { disable_prepacking: '1' } } };
+}
+
+/**
+ * Whether the threads of a session with these options may spin: it has some beside the one that runs it, all cores are theirs, and the
+ * manifest says nothing of it.
+ */
+function canSpin({ kind, threads }: Device, { intraOpNumThreads, extra }: Session.SessionOptions): boolean {
+  const { session = {} } = extra as ExtraOptions;
+  return (
+    kind === 'cpu' &&
+    threads >= availableParallelism() &&
+    intraOpNumThreads !== 1 &&
+    session['intra_op.spin_duration_us'] === String(BRIEF_SPIN_US) &&
+    session['intra_op.allow_spinning'] === undefined
+  );
 }
 
 function withAnyRank(spec: InputSpec, declared: readonly InputSpec[]): InputSpec {
@@ -85,21 +108,19 @@ const SHRINK_AFTERWARDS = { extra: { memory: { enable_memory_arena_shrinkage: 'c
 const LARGE_FACTOR = 2;
 
 function asLoadedModel(
-  loaded: Session,
+  resident: ResidentSession,
   model: LoadableModel,
   device: Device,
-  later: { readonly afterRuns: number; load(): Promise<Session> } | null,
+  reload: Omit<Reload, 'change'> | null,
 ): LoadedModel {
-  let session = loaded;
-  let runSession = runsOf(session);
   let ordinaryBytes = Infinity;
   const isLarge = (tensors: readonly Tensor[]): boolean => {
     const bytes = tensors.reduce((sum, { data }) => sum + data.byteLength, 0);
     if (ordinaryBytes === Infinity) ordinaryBytes = bytes;
     return bytes >= LARGE_FACTOR * ordinaryBytes;
   };
-  const inputs = session.inputMetadata.map((metadata) => withAnyRank(specOf(metadata), model.inputs));
-  const outputs = session.outputMetadata.map(specOf);
+  const inputs = resident.session.inputMetadata.map((metadata) => withAnyRank(specOf(metadata), model.inputs));
+  const outputs = resident.session.outputMetadata.map(specOf);
   const checks = new InputChecks(inputs);
   return {
     inputs,
@@ -112,56 +133,56 @@ function asLoadedModel(
       let results: Awaited<ReturnType<Session['run']>>;
       try {
         const options = device.kind === 'cpu' && isLarge(tensors) ? SHRINK_AFTERWARDS : {};
-        results = await runSession(feeds, options);
+        results = await resident.run(feeds, options);
       } catch (error) {
         throw translateOrtError(error, 'run');
       }
       const runMs = performance.now() - startMs;
       return { outputs: outputs.map(({ name }) => fromOrt(name, results[name]!)), runMs };
     },
-    release: () => session.release(),
-    ...(later !== null && {
-      packing: {
-        afterRuns: later.afterRuns,
-        async pack() {
-          // The old one is there until the new one is: its file may be gone, or there may be no memory.
-          const packed = await later.load();
-          const mapped = session;
-          session = packed;
-          runSession = runsOf(packed);
-          await mapped.release();
-        },
-      },
-    }),
+    release: () => resident.session.release(),
+    ...(reload !== null && { reload: { ...reload, change: (what) => resident.change(what) } }),
   };
 }
 
 /** A backend of ONNX Runtime with this provider. */
 export function createOrtBackend(device: Device, provider: ProviderOptions): Backend {
-  const base = deviceOptions(device, provider);
   return {
     async warmUp() {
       try {
-        const session = await InferenceSession.create(probeModel(), base);
+        const session = await InferenceSession.create(probeModel(), deviceOptions(device, provider));
         await session.release();
       } catch (error) {
         throw translateOrtError(error, 'probe');
       }
     },
     async load(model, threads) {
-      const { path, options, later } = await loadingOf(model, device);
-      const load = async (how: Session.SessionOptions): Promise<Session> => {
-        const merged = mergeSessionOptions(base, how, model.sessionOptions ?? {}, threads);
+      const { path, packed, packAfterRuns } = await loadingOf(model, device);
+      const optionsFor = (manner: Manner): Session.SessionOptions => {
+        const base = deviceOptions(device, provider, manner.spins);
+        return mergeSessionOptions(
+          base,
+          optionsOf(packed === null ? null : manner.packed),
+          model.sessionOptions ?? {},
+          threads,
+        );
+      };
+      const load = async (manner: Manner): Promise<Session> => {
+        const options = optionsFor(manner);
         try {
-          return await InferenceSession.create(path, merged);
+          return await InferenceSession.create(path, options);
         } catch (error) {
           throw translateOrtError(error, 'load', path);
         }
       };
-      const session = await load(options);
-      const packing = later === undefined ? null : { afterRuns: later.afterRuns, load: () => load(later.options) };
+      const first: Manner = { packed: packed === true, spins: false };
+      const session = await load(first);
       try {
-        return asLoadedModel(session, model, device, packing);
+        const reload =
+          packed === null
+            ? null
+            : { canSpin: canSpin(device, optionsFor(first)), ...(packAfterRuns !== undefined && { packAfterRuns }) };
+        return asLoadedModel(new ResidentSession(session, first, load), model, device, reload);
       } catch (error) {
         await session.release();
         throw error instanceof GpufaasError ? error : translateOrtError(error, 'load');

@@ -1,32 +1,14 @@
 // A resident model whose weights are packed while it serves: real sessions, real mappings.
 
-import { createHash } from 'node:crypto';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { readFileSync, renameSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { assessModel } from '../../../src/models/assess.ts';
-import { inspectOnnx } from '../../../src/onnx/inspect.ts';
-import { denseModel } from '../../helpers/tiny-onnx.ts';
+import { preparedDense } from '../../helpers/prepared-model.ts';
 import { cpuDevice, floats, numbersOf, workerTests } from '../../helpers/workers.ts';
 
 const { folder, watch } = workerTests();
 const WIDTH = 512;
 
-/** A prepared model of matrix products that is to be packed after three runs. */
-async function prepared() {
-  const onnx = denseModel(4, WIDTH);
-  const path = join(folder(), 'model.onnx');
-  writeFileSync(path, onnx);
-  const { inputs, outputs } = inspectOnnx(path);
-  const sha256 = createHash('sha256').update(onnx).digest('hex');
-  const stored = { sha256, path, bytes: onnx.byteLength, inputs, outputs };
-  const settings = { folder: folder(), device: cpuDevice(), budgetBytes: 1e9, maxRows: 1, limitMs: 2_000 };
-  const { preparedPath } = await assessModel(stored, settings);
-  const record = join(dirname(preparedPath!), 'artefact.json');
-  const artefact = JSON.parse(readFileSync(record, 'utf8'));
-  writeFileSync(record, JSON.stringify({ ...artefact, mode: 'mapped', packAfterRuns: 3 }));
-  return { id: 'dense', path: preparedPath!, prepared: true, inputs, outputs };
-}
+const prepared = () => preparedDense(folder(), WIDTH, { packAfterRuns: 3 });
 
 describe.runIf(process.platform === 'linux')('a model that is packed after three runs', { timeout: 60_000 }, () => {
   it('lets go of its mapped weights in a pause, answers as before, and gives its memory back', async () => {
