@@ -8,17 +8,18 @@ import { type Manner, SPIN_US } from './backends/backend.ts';
 
 /** What comes later finds the threads asleep. */
 const SOON_MS = SPIN_US / 1_000;
-/** What is saved is not noticed in longer runs. */
-const SHORT_RUN_MS = 10;
-/** They spin after so many short runs; each time that had to be ended, after so many times as many, up to a most. */
+/** In longer runs what is saved is not noticed; shorter ones are done by one thread. */
+const LONGEST_RUN_MS = 10;
+const SHORTEST_RUN_MS = 0.5;
+/** They spin after so many such runs; each time that had to be ended, after so many times as many, up to a most. */
 const FIRST_AFTER = 400;
 const BACK_OFF = 4;
 const MOST_AFTER = FIRST_AFTER * BACK_OFF ** 3;
 /** How long runs are is the median of so many. The first with another session are not counted: they find its caches empty. */
 const MEASURED = 100;
 const SETTLING = 20;
-/** It is ended when they are so many times as long as they were without. */
-const MUCH_LONGER = 1.2;
+/** It is ended when they are so many times as long as they were without. Calls after pauses alone can make it a fifth. */
+const MUCH_LONGER = 1.4;
 /** Or when others ran before so many of as many runs as are measured. */
 const MOST_INTRUSIONS = 20;
 /** Or when so many came too late to profit. */
@@ -63,7 +64,7 @@ export class SpinAlone {
       if (this.#spins && ++this.#late >= MOST_LATE) this.#stop(1);
       return;
     }
-    if (!this.#spins && runMs > SHORT_RUN_MS) return;
+    if (!this.#spins && (runMs > LONGEST_RUN_MS || runMs < SHORTEST_RUN_MS)) return;
     if (this.#runs >= 0) this.#times[this.#runs % MEASURED] = runMs;
     this.#runs++;
     if (!this.#spins) {

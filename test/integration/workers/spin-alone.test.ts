@@ -9,7 +9,7 @@ import { preparedDense } from '../../helpers/prepared-model.ts';
 import { cpuDevice, floats, numbersOf, workerTests } from '../../helpers/workers.ts';
 
 const { folder, watch } = workerTests();
-const WIDTH = 1024;
+const WIDTH = 2048;
 const cores = availableParallelism();
 
 /** Milliseconds of processor time that the threads of the process have taken. */

@@ -39,6 +39,7 @@ describe('threads that spin between runs', () => {
   it.each([
     ['come later', { gapMs: 5 }],
     ['take long', { runMs: 15 }],
+    ['take next to no time', { runMs: 0.1 }],
     ['have those of others between them', { alone: false }],
   ])('do not when runs %s', async (_, how) => {
     const { run, changes } = watched();
