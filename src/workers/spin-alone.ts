@@ -1,13 +1,15 @@
 // When the threads of a loaded model are left to spin after each run. They are awake when the next run comes, and where they ran before:
 // of runs of a few milliseconds that follow each other soon, above all the first after a pause, that saves up to a third.
-// Whoever else needs the cores pays for it. So it is done once a model has had its process to itself for many such runs, and ended when
-// others run in between, or when runs become much longer because something else on the machine needs the cores: then the next time is
+// Whoever else needs the cores pays for it. So it is done once a lone caller has had a model's process to itself for many such runs, and
+// ended when others call in between, or when runs become much longer because something else on the machine needs the cores: then the next time is
 // further away. It is ended too when runs no longer follow each other.
 
 import { type Manner, SPIN_US } from './backends/backend.ts';
 
 /** What comes later finds the threads asleep. */
 const SOON_MS = SPIN_US / 1_000;
+/** What comes sooner was waiting already: the answer to the one before has not reached its caller yet. So there are several. */
+const WAITED_MS = 0.1;
 /** In longer runs what is saved is not noticed; shorter ones are done by one thread. */
 const LONGEST_RUN_MS = 10;
 const SHORTEST_RUN_MS = 0.5;
@@ -20,7 +22,7 @@ const MEASURED = 100;
 const SETTLING = 20;
 /** It is ended when they are so many times as long as they were without. Calls after pauses alone can make it a fifth. */
 const MUCH_LONGER = 1.4;
-/** Or when others ran before so many of as many runs as are measured. */
+/** Or when others ran before, or callers waited for, so many of as many runs as are measured. */
 const MOST_INTRUSIONS = 20;
 /** Or when so many came too late to profit. */
 const MOST_LATE = 100;
@@ -50,8 +52,10 @@ export class SpinAlone {
 
   /** A run begins; `alone`: no other model ran in this process since the last one. */
   begins(alone: boolean): void {
-    this.#soon = alone && performance.now() - this.#lastEndedAtMs < SOON_MS;
-    if (alone || this.#ended) return;
+    const gapMs = performance.now() - this.#lastEndedAtMs;
+    const intrudes = !alone || gapMs < WAITED_MS;
+    this.#soon = !intrudes && gapMs < SOON_MS;
+    if (!intrudes || this.#ended) return;
     if (!this.#spins) this.#runs = 0;
     else if (++this.#intrusions >= MOST_INTRUSIONS) this.#stop(BACK_OFF);
   }

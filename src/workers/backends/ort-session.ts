@@ -82,17 +82,20 @@ function optionsOf(packed: boolean | null): Session.SessionOptions {
 }
 
 /**
- * Whether the threads of a session with these options may spin: it has some beside the one that runs it, all cores are theirs, and the
- * manifest says nothing of it.
+ * Whether the threads of a model's session with these options may spin: it has some beside the one that runs it, all cores are theirs, and
+ * the manifest says nothing of it.
  */
-function canSpin({ kind, threads }: Device, { intraOpNumThreads, extra }: Session.SessionOptions): boolean {
-  const { session = {} } = extra as ExtraOptions;
+function canSpin(
+  { kind, threads }: Device,
+  { intraOpNumThreads }: Session.SessionOptions,
+  model: LoadableModel,
+): boolean {
+  const asked = (model.sessionOptions?.['extra'] as ExtraOptions | undefined)?.['session'] ?? {};
   return (
     kind === 'cpu' &&
     threads >= availableParallelism() &&
     intraOpNumThreads !== 1 &&
-    session['intra_op.spin_duration_us'] === String(BRIEF_SPIN_US) &&
-    session['intra_op.allow_spinning'] === undefined
+    !Object.keys(asked).some((key) => key.startsWith('intra_op.'))
   );
 }
 
@@ -181,7 +184,10 @@ export function createOrtBackend(device: Device, provider: ProviderOptions): Bac
         const reload =
           packed === null
             ? null
-            : { canSpin: canSpin(device, optionsFor(first)), ...(packAfterRuns !== undefined && { packAfterRuns }) };
+            : {
+                canSpin: canSpin(device, optionsFor(first), model),
+                ...(packAfterRuns !== undefined && { packAfterRuns }),
+              };
         return asLoadedModel(new ResidentSession(session, first, load), model, device, reload);
       } catch (error) {
         await session.release();

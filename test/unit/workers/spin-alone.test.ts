@@ -41,6 +41,7 @@ describe('threads that spin between runs', () => {
     ['take long', { runMs: 15 }],
     ['take next to no time', { runMs: 0.1 }],
     ['have those of others between them', { alone: false }],
+    ['were waiting before the last one ended', { gapMs: 0.05 }],
   ])('do not when runs %s', async (_, how) => {
     const { run, changes } = watched();
     await run(2_000, how);
@@ -58,12 +59,15 @@ describe('threads that spin between runs', () => {
     expect(changes()).toEqual([true]);
   });
 
-  it('end when others run in between, and need four times as many runs then', async () => {
+  it.each([
+    ['others run in between', { alone: false }],
+    ['callers wait', { gapMs: 0.05 }],
+  ])('end when %s, and need four times as many runs then', async (_, how) => {
     const { run, changes } = watched();
     await run(401);
-    await run(19, { alone: false });
+    await run(19, how);
     expect(changes()).toEqual([true]);
-    await run(1, { alone: false });
+    await run(1, how);
     expect(changes()).toEqual([true, false]);
     await run(1_599);
     expect(changes()).toEqual([true, false]);
