@@ -9,7 +9,7 @@ import { type Manner, SPIN_US } from './backends/backend.ts';
 /** What comes later finds the threads asleep. */
 const SOON_MS = SPIN_US / 1_000;
 /** What comes sooner was waiting already: the answer to the one before has not reached its caller yet. So there are several. */
-const WAITED_MS = 0.1;
+const WAITED_MS = 0.2;
 /** In longer runs what is saved is not noticed; shorter ones are done by one thread. */
 const LONGEST_RUN_MS = 10;
 const SHORTEST_RUN_MS = 0.5;
@@ -60,7 +60,7 @@ export class SpinAlone {
     else if (++this.#intrusions >= MOST_INTRUSIONS) this.#stop(BACK_OFF);
   }
 
-  /** It took so long. */
+  /** It took so long; its answer is not sent yet. */
   ran(runMs: number): void {
     this.#lastEndedAtMs = performance.now();
     if (this.#ended) return;

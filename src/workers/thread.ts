@@ -32,18 +32,14 @@ function answer(message: FromThread, parts: readonly Uint8Array[] = []): void {
   port.postMessage(message, buffersOf(parts));
 }
 
-function run(request: RunRequest, held: Held | undefined): Promise<RunAnswer> {
+async function run(request: RunRequest, held: Held | undefined): Promise<RunAnswer> {
   if (held === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
   const alone = turns.take();
   held.spin?.begins(alone);
-  return payloads.carry(request, (inputs) => held.loaded.run(inputs));
-}
-
-/** A run was answered. */
-function ran({ later, spin }: Held, runMs: number): void {
-  later?.ran();
-  // A packed copy has other run times.
-  if (later === null || later.isDone) spin?.ran(runMs);
+  const answer = await payloads.carry(request, (inputs) => held.loaded.run(inputs));
+  // A copy that is packed later has other run times then.
+  if (held.later?.isDone !== false) held.spin?.ran(answer.runMs);
+  return answer;
 }
 
 function hold(id: string, loaded: LoadedModel): Held {
@@ -86,7 +82,7 @@ async function handle(message: ToThread): Promise<void> {
       const held = models.get(message.place);
       const carried = await run(message.request, held);
       answer({ type: 'ran', call: message.call, answer: carried }, carried.parts);
-      ran(held!, carried.runMs);
+      held?.later?.ran();
       return;
     }
     case 'release': {
@@ -144,7 +140,7 @@ function serveLane(): void {
       const carried = await run({ inputs, parts, slot, placed }, held);
       const { outputs, placed: where, runMs } = carried;
       send({ type: 'ran', call, outputs, placed: where, runMs }, carried.parts);
-      ran(held!, runMs);
+      held?.later?.ran();
     } catch (thrown) {
       fail(call, toErrorMessage(toGpufaasError(thrown)));
     }

@@ -22,10 +22,10 @@ function processorMs(pid: number): number {
 }
 
 /** A resident model of matrix products beside another one; both give the same. */
-async function resident(changes: { artefact?: object; sessionOptions?: LoadableModel['sessionOptions'] }) {
+async function resident(artefact: object, changes: Partial<LoadableModel> = {}) {
   const { runner, lost } = watch(cpuDevice({ threads: cores }));
   await runner.start();
-  const model = { ...(await preparedDense(folder(), WIDTH, { ...changes.artefact })), ...changes };
+  const model = { ...(await preparedDense(folder(), WIDTH, { ...artefact })), ...changes };
   await runner.load(model);
   await runner.load({ ...model, id: 'other' });
   const x = floats(
@@ -59,7 +59,7 @@ async function resident(changes: { artefact?: object; sessionOptions?: LoadableM
 
 describe.runIf(process.platform === 'linux' && cores > 1)('a model alone', { timeout: 60_000 }, () => {
   it.each(['mapped', 'prepacked'])('lets its threads spin after many runs, until others run (%s)', async (mode) => {
-    const { run, spins, alone, lost } = await resident({ artefact: { mode } });
+    const { run, spins, alone, lost } = await resident({ mode });
     const outputs = async (id?: string) => numbersOf((await run(id)).outputs[0]);
     const expected = await outputs();
     expect(await spins()).toBe(false);
@@ -74,9 +74,12 @@ describe.runIf(process.platform === 'linux' && cores > 1)('a model alone', { tim
   });
 
   it('leaves them as its manifest has them', async () => {
-    const { spins, alone } = await resident({
-      sessionOptions: { extra: { session: { 'intra_op.spin_duration_us': '20' } } },
-    });
+    const { spins, alone } = await resident(
+      {},
+      {
+        sessionOptions: { extra: { session: { 'intra_op.spin_duration_us': '20' } } },
+      },
+    );
     for (let i = 0; i < 4; i++) await alone();
     expect(await spins()).toBe(false);
   });

@@ -133,6 +133,7 @@ describe('threads that spin between runs', () => {
   it('stay as they are in a model that went before its turn came', async () => {
     const { spin, run, changes, tasks } = watched();
     await run(400);
+    vi.advanceTimersByTime(0.5);
     spin.begins(true);
     spin.ran(1);
     spin.end();
