@@ -1,86 +1,104 @@
-// A model that has its process to itself: its threads are left to spin between runs, until another one runs too. Real sessions,
-// and processor time as the system counts it.
+// A model that a lone caller has to itself: its threads are left to spin between runs, until others run too.
 
-import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import type { LoadableModel } from '../../../src/workers/types.ts';
+import type { LoadedModel } from '../../../src/workers/backends/backend.ts';
+import { createBackend } from '../../../src/workers/backends/cpu.ts';
 import { preparedDense } from '../../helpers/prepared-model.ts';
-import { cpuDevice, floats, numbersOf, workerTests } from '../../helpers/workers.ts';
+import { cpuDevice, emulatedModel, floats, numbersOf, workerTests } from '../../helpers/workers.ts';
 
 const { folder, watch } = workerTests();
-const WIDTH = 2048;
+const backend = new URL('../../fixtures/backends/reloading.ts', import.meta.url).href;
 const cores = availableParallelism();
 
-/** Milliseconds of processor time that the threads of the process have taken. */
-function processorMs(pid: number): number {
-  let sum = 0;
-  for (const thread of readdirSync(`/proc/${pid}/task`))
-    sum += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
-  return sum;
-}
-
-/** A resident model of matrix products beside another one; both give the same. */
-async function resident(artefact: object, changes: Partial<LoadableModel> = {}) {
-  const { runner, lost } = watch(cpuDevice({ threads: cores }));
-  await runner.start();
-  const model = { ...(await preparedDense(folder(), WIDTH, { ...artefact })), ...changes };
-  await runner.load(model);
-  await runner.load({ ...model, id: 'other' });
-  const x = floats(
-    'x',
-    [1, WIDTH],
-    Float32Array.from({ length: WIDTH }, (_, i) => Math.sin(i)),
-  );
-  const run = (id = model.id) => runner.run(id, [x]);
-  /** True if the threads go on for a while after runs that are far from each other. */
-  const spins = async (): Promise<boolean> => {
-    const beyondMs: number[] = [];
-    for (let i = 0; i < 30; i++) {
-      await setTimeout(8);
-      await run();
-      const before = processorMs(runner.pid!);
-      await setTimeout(8);
-      beyondMs.push(processorMs(runner.pid!) - before);
-    }
-    return beyondMs.toSorted((a, b) => a - b)[15]! > 0.5;
-  };
-  /** Runs that follow each other as soon as a lone caller's do, unless the machine is busy. */
-  const alone = async (): Promise<void> => {
-    for (let i = 0; i < 500; i++) {
-      await run();
+describe('a worker', { timeout: 60_000 }, () => {
+  it('has the threads of a model spin after many runs alone, and no longer when another model runs', async () => {
+    const { runner } = watch(cpuDevice(), { backend });
+    await runner.start();
+    for (const id of ['a', 'b']) await runner.load(emulatedModel(id));
+    /** A lone caller's: not at once after the answer. */
+    const run = async (id: string): Promise<number[]> => {
       const untilMs = performance.now() + 0.3;
       while (performance.now() < untilMs);
-    }
-  };
-  return { run, spins, alone, lost };
-}
-
-describe.runIf(process.platform === 'linux' && cores > 1)('a model alone', { timeout: 60_000 }, () => {
-  it.each(['mapped', 'prepacked'])('lets its threads spin after many runs, until others run (%s)', async (mode) => {
-    const { run, spins, alone, lost } = await resident({ mode });
-    const outputs = async (id?: string) => numbersOf((await run(id)).outputs[0]);
-    const expected = await outputs();
-    expect(await spins()).toBe(false);
-    await expect.poll(() => alone().then(spins), { timeout: 30_000, interval: 0 }).toBe(true);
-    expect(await outputs()).toEqual(expected);
+      return numbersOf((await runner.run(id, [floats('x', [1, 3], [1, 2, 3])])).outputs[0]);
+    };
+    for (let i = 0; i < 400; i++) expect(await run('a')).toEqual([0, 0]);
+    // On a busy machine some come too late to count.
+    await expect.poll(() => run('a'), { timeout: 30_000, interval: 0 }).toEqual([1, 1]);
     for (let i = 0; i < 50; i++) {
-      expect(await outputs('other')).toEqual(expected);
-      expect(await outputs()).toEqual(expected);
+      expect((await run('b'))[0]).toBe(0);
+      await run('a');
     }
-    expect(await spins()).toBe(false);
-    expect(lost).toEqual([]);
+    const [spins, reloads] = await run('a');
+    expect(spins).toBe(0);
+    expect(reloads).toBeGreaterThanOrEqual(2);
   });
 
-  it('leaves them as its manifest has them', async () => {
-    const { spins, alone } = await resident(
-      {},
-      {
-        sessionOptions: { extra: { session: { 'intra_op.spin_duration_us': '20' } } },
-      },
-    );
-    for (let i = 0; i < 4; i++) await alone();
-    expect(await spins()).toBe(false);
+  it('leaves them asleep while one model’s callers wait for each other', async () => {
+    const { runner } = watch(cpuDevice(), { backend });
+    await runner.start();
+    await runner.load(emulatedModel('a'));
+    const caller = async (): Promise<void> => {
+      for (let i = 0; i < 400; i++) {
+        const { outputs } = await runner.run('a', [floats('x', [1, 3], [1, 2, 3])]);
+        expect(numbersOf(outputs[0])).toEqual([0, 0]);
+      }
+    };
+    await Promise.all([caller(), caller(), caller(), caller()]);
+  });
+});
+
+describe.runIf(process.platform === 'linux' && cores > 1)('a model on a CPU device', { timeout: 60_000 }, () => {
+  const WIDTH = 1024;
+  const whole = cpuDevice({ threads: cores });
+
+  it.each(['mapped', 'prepacked'])(
+    'has threads that spin after a run, and no longer, as it is asked (%s)',
+    async (mode) => {
+      const model = await preparedDense(folder(), WIDTH, { mode });
+      const loaded: LoadedModel = await (await createBackend(whole)).load(model);
+      const x = floats('x', [1, WIDTH], new Float32Array(WIDTH).fill(0.5));
+      const run = async () => numbersOf((await loaded.run([x])).outputs[0]);
+      const expected = await run();
+      /** What this process computes in the 8 ms after a run, in the median: nothing is done here but by those threads. */
+      const afterwardsMs = async (): Promise<number> => {
+        const taken: number[] = [];
+        for (let i = 0; i < 31; i++) {
+          await setTimeout(8);
+          await loaded.run([x]);
+          const before = process.cpuUsage();
+          await setTimeout(8);
+          const { user, system } = process.cpuUsage(before);
+          taken.push((user + system) / 1_000);
+        }
+        return taken.toSorted((a, b) => a - b)[15]!;
+      };
+      try {
+        expect(await afterwardsMs()).toBeLessThan(1);
+        await loaded.reload!.change({ spins: true });
+        expect(await run()).toEqual(expected);
+        expect(await afterwardsMs()).toBeGreaterThan(1.2);
+        await loaded.reload!.change({ spins: false });
+        expect(await run()).toEqual(expected);
+        expect(await afterwardsMs()).toBeLessThan(1);
+      } finally {
+        await loaded.release();
+      }
+    },
+  );
+
+  it('can have them where it has all cores, a second thread, and a manifest that says nothing of it', async () => {
+    const model = await preparedDense(folder(), 64);
+    const canSpin = async (device = whole, sessionOptions = {}, threads?: number): Promise<boolean | undefined> => {
+      const loaded = await (await createBackend(device)).load({ ...model, sessionOptions }, threads);
+      await loaded.release();
+      return loaded.reload?.canSpin;
+    };
+    expect(await canSpin()).toBe(true);
+    expect(await canSpin(cpuDevice({ threads: cores - 1 }))).toBe(false);
+    expect(await canSpin(whole, {}, 1)).toBe(false);
+    expect(await canSpin(whole, { intraOpNumThreads: 1 })).toBe(false);
+    expect(await canSpin(whole, { extra: { session: { 'intra_op.spin_duration_us': '30' } } })).toBe(false);
   });
 });
