@@ -1,5 +1,5 @@
 // When the threads of a loaded model are left to spin after each run. They are awake when the next run comes, and where they ran before:
-// of runs of a few milliseconds that follow each other soon, above all the first after a pause, that saves up to a third.
+// of calls of a few milliseconds that follow each other soon, above all the first after a pause, that saves up to three tenths.
 // Whoever else needs the cores pays for it. So it is done once a lone caller has had a model's process to itself for many such runs, and
 // ended when others call in between, or when runs become much longer because something else on the machine needs the cores: then the next time is
 // further away. It is ended too when runs no longer follow each other.
