@@ -36,10 +36,10 @@ async function run(request: RunRequest, held: Held | undefined): Promise<RunAnsw
   if (held === undefined) throw new GpufaasError('INTERNAL', 'There is no model in this place.');
   const alone = turns.take();
   held.spin?.begins(alone);
-  const answer = await payloads.carry(request, (inputs) => held.loaded.run(inputs));
+  const carried = await payloads.carry(request, (inputs) => held.loaded.run(inputs));
   // A copy that is packed later has other run times then.
-  if (held.later?.isDone !== false) held.spin?.ran(answer.runMs);
-  return answer;
+  if (held.later?.isDone !== false) held.spin?.ran(carried.runMs);
+  return carried;
 }
 
 function hold(id: string, loaded: LoadedModel): Held {
