@@ -13,6 +13,8 @@ export const runTimingSchema = z.object({
   /** What of a load went by after the call had arrived and before this run was asked for: nobody waited for it. */
   hiddenLoadMs: z.number().optional(),
   runMs: z.number(),
+  /** How many requests shared the run; absent: it had it to itself. */
+  together: z.number().optional(),
 });
 export type RunTiming = z.infer<typeof runTimingSchema>;
 
@@ -272,6 +274,8 @@ export const functionDetailSchema = functionSummarySchema.extend({
       quarantined: z.boolean(),
       residentOn: z.array(z.string()),
       runMsByRows: z.array(z.number()).nullable(),
+      /** How many rows of different calls may share a run, and whether that was found at deploy and not asked for; null: none. */
+      batching: z.object({ maxRows: z.number(), unasked: z.boolean() }).nullable(),
       /** Absent where there is no host cache; times are null until such a load was seen. */
       hostCache: z
         .object({ cached: z.boolean(), hostLoadMs: z.number().nullable(), diskLoadMs: z.number().nullable() })

@@ -1,7 +1,7 @@
-// The mechanics of a batch: inputs of several requests joined along axis 0, outputs split again. Whatever is wrong with one
-// request, the others get their own answers.
+// Several requests in one run: whatever is wrong with one of them, the others get their own answers.
 
 import { GpufaasError, toGpufaasError } from '../errors.ts';
+import { batchKey, joinInputs, splitOutputs } from '../joined-tensors.ts';
 import { DATATYPE_BYTES, elementCount, type Tensor } from '../tensors.ts';
 import type { Runner, RunResult } from '../workers/types.ts';
 import type { Pending } from './pending.ts';
@@ -9,8 +9,8 @@ import type { Pending } from './pending.ts';
 /** What one member of a batch gets. */
 export type BatchAnswer =
   | (Pick<RunResult, 'outputs' | 'runMs'> & {
-      /** Of the joint run that gave it; absent: it ran by itself. */
-      readonly rows?: number;
+      /** The run that gave it, if it was shared: all its rows, and of how many requests. */
+      readonly shared?: { readonly rows: number; readonly requests: number };
     })
   | GpufaasError;
 
@@ -48,8 +48,8 @@ async function runJoined(
   try {
     const { outputs, runMs } = await runner.run(model, joinInputs(requests.map(({ inputs }) => inputs)));
     const rows = requests.map((request) => request.rows);
-    const total = rows.reduce((sum, count) => sum + count, 0);
-    return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs, rows: total }));
+    const shared = { rows: rows.reduce((sum, count) => sum + count, 0), requests: requests.length };
+    return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs, shared }));
   } catch (thrown) {
     if (toGpufaasError(thrown).code === 'WORKER_DIED') throw thrown;
     return null;
@@ -79,64 +79,4 @@ function canJoin(inputs: readonly Tensor[], rows: number): boolean {
       shape[0] === rows &&
       data.byteLength === elementCount(shape) * (DATATYPE_BYTES[datatype] ?? Number.NaN),
   );
-}
-
-/**
- * The key under which requests can share a batch: names, datatypes and all dimensions but the first. Requests with
- * different keys must not be joined.
- */
-export function batchKey(inputs: readonly Tensor[]): string {
-  return inputs
-    .map((tensor) => `${tensor.name}:${tensor.datatype}:${tensor.shape.slice(1).join('x')}`)
-    .sort()
-    .join('|');
-}
-
-/** Joins the inputs of several requests along axis 0; all must have the same batch key. */
-export function joinInputs(requests: readonly (readonly Tensor[])[]): Tensor[] {
-  const first = requests[0]!;
-  const key = batchKey(first);
-  if (requests.some((inputs) => batchKey(inputs) !== key)) {
-    throw new GpufaasError('BAD_TENSOR', 'Requests of different shapes can not share a batch.');
-  }
-  return first.map((pattern) => {
-    const parts = requests.map((inputs) => inputs.find((tensor) => tensor.name === pattern.name)!);
-    const bytes = parts.reduce((sum, part) => sum + part.data.byteLength, 0);
-    const data = new Uint8Array(bytes);
-    let offset = 0;
-    let rows = 0;
-    for (const part of parts) {
-      data.set(part.data, offset);
-      offset += part.data.byteLength;
-      rows += part.shape[0]!;
-    }
-    return { name: pattern.name, datatype: pattern.datatype, shape: [rows, ...pattern.shape.slice(1)], data };
-  });
-}
-
-/** Splits outputs along axis 0 into one set per request, as views of the same bytes. */
-export function splitOutputs(outputs: readonly Tensor[], rows: readonly number[]): Tensor[][] {
-  const total = rows.reduce((sum, count) => sum + count, 0);
-  const sets: Tensor[][] = rows.map(() => []);
-  for (const output of outputs) {
-    if (output.shape[0] !== total || output.datatype === 'BYTES') {
-      throw new GpufaasError(
-        'BAD_MODEL',
-        `Output "${output.name}" has no batch axis; switch batching off for this model.`,
-      );
-    }
-    const rowBytes = output.data.byteLength / total;
-    let offset = 0;
-    for (const [index, count] of rows.entries()) {
-      const part = output.data.subarray(offset, offset + count * rowBytes);
-      sets[index]!.push({
-        ...output,
-        shape: [count, ...output.shape.slice(1)],
-        // Bytes of their own: whoever is answered first gives the buffer of its answer back while the others' is being sent.
-        data: rows.length === 1 ? part : part.slice(),
-      });
-      offset += count * rowBytes;
-    }
-  }
-  return sets;
 }

@@ -2,11 +2,12 @@
 // models the scheduler therefore knows. Durable state lies in the store; this follows it.
 
 import { GpufaasError } from '../errors.ts';
-import type { FunctionProcess, FunctionVersion, ManifestModel } from '../functions/types.ts';
+import type { FunctionProcess, FunctionVersion, Manifest, ManifestModel } from '../functions/types.ts';
 import type { ServedFunction } from '../gateway/platform.ts';
+import { canBatch } from '../joined-tensors.ts';
 import type { Model } from '../models/types.ts';
 import { nearest } from '../nearest.ts';
-import type { ModelSpec } from '../scheduling/types.ts';
+import type { BatchingSpec, ModelSpec } from '../scheduling/types.ts';
 import type { TensorSpec } from '../tensors.ts';
 import type { LoadableModel } from '../workers/types.ts';
 import type { Dispatcher } from './dispatcher.ts';
@@ -75,9 +76,12 @@ export class Catalog {
   readonly #serving = new Map<string, Serving>();
   readonly #pinned = new Set<string>();
   readonly #dispatcher: Dispatcher;
+  readonly #batchesUnasked: boolean;
 
-  constructor(dispatcher: Dispatcher) {
+  /** `batchesUnasked`: models that were found to profit from it are batched where no manifest says otherwise. */
+  constructor(dispatcher: Dispatcher, batchesUnasked: boolean) {
     this.#dispatcher = dispatcher;
+    this.#batchesUnasked = batchesUnasked;
   }
 
   get(name: string): Serving | undefined {
@@ -161,6 +165,12 @@ export class Catalog {
     return uses;
   }
 
+  /** How requests for a model share runs; null: they don't. */
+  batching(key: string): BatchingSpec | null {
+    const spec = modelSpec(key, this.usesOf(key), this.#batchesUnasked).batching ?? null;
+    return spec?.unasked === true && this.#dispatcher.batchesDiffer(key) ? null : spec;
+  }
+
   /** Tells the scheduler what the uses of a model ask for now. */
   #refresh(key: string): void {
     const uses = this.usesOf(key);
@@ -170,7 +180,7 @@ export class Catalog {
       return;
     }
     this.#known.add(key);
-    this.#dispatcher.addModel(loadable(first.model), modelSpec(key, uses));
+    this.#dispatcher.addModel(loadable(first.model), modelSpec(key, uses, this.#batchesUnasked));
     const pinned = uses.some(
       ({ serving }) => serving.version.manifest.keepAliveMs === null || this.#pinned.has(serving.version.name),
     );
@@ -234,14 +244,18 @@ function loadable({ key, model, sessionOptions }: ServingModel): LoadableModel {
   };
 }
 
-/** Several functions may use one model: the longest keep-alive and the largest batch asked for hold. */
-function modelSpec(key: string, uses: readonly { serving: Serving; model: ServingModel }[]): ModelSpec {
+/** Several functions may use one model: the longest keep-alive holds. */
+function modelSpec(
+  key: string,
+  uses: readonly { serving: Serving; model: ServingModel }[],
+  batchesUnasked: boolean,
+): ModelSpec {
   const { model } = uses[0]!.model;
   const { profile } = model;
   const manifests = uses.map(({ serving }) => serving.version.manifest);
   const keepAlive = manifests.map((manifest) => manifest.keepAliveMs ?? Infinity);
-  const batching = manifests.map((manifest) => manifest.batching).filter((spec) => spec !== null);
   const keepAliveMs = Math.max(...keepAlive);
+  const batching = batchingOf(model, manifests, batchesUnasked);
   return {
     id: key,
     memoryBytes: profile.memoryBytes,
@@ -249,30 +263,24 @@ function modelSpec(key: string, uses: readonly { serving: Serving; model: Servin
     ...(profile.hostLoadMs === undefined ? {} : { hostLoadMs: profile.hostLoadMs }),
     runMs: profile.runMs,
     ...(keepAliveMs === Infinity ? {} : { keepAliveMs }),
-    ...(batching.length > 0 && canBatch(model)
-      ? {
-          batching: {
-            maxSize: Math.max(...batching.map((spec) => spec.maxSize)),
-            maxDelayMs: Math.max(...batching.map((spec) => spec.maxDelayMs)),
-            ...(profile.runMsByRows === undefined ? {} : { runMsByRows: profile.runMsByRows }),
-          },
-        }
-      : {}),
+    ...(batching === null ? {} : { batching }),
   };
 }
 
-/** True if requests can be joined: a free first dimension everywhere, all others fixed, no strings. */
-export function canBatch(model: {
-  readonly inputs: readonly TensorSpec[];
-  readonly outputs: readonly TensorSpec[];
-}): boolean {
-  const joinable = (spec: TensorSpec): boolean =>
-    spec.shape[0] === -1 && spec.shape.slice(1).every((dimension) => dimension >= 0) && spec.datatype !== 'BYTES';
-  return (
-    model.inputs.length > 0 &&
-    model.inputs.every(joinable) &&
-    model.outputs.every((o) => o.shape[0] === -1 && o.datatype !== 'BYTES')
-  );
+/** The largest batch that any of them asks for; where none does and none refuses, what was found to be worth it; null: none. */
+function batchingOf(model: Model, manifests: readonly Manifest[], unasked: boolean): BatchingSpec | null {
+  const { sharedRows, runMsByRows } = model.profile;
+  const times = runMsByRows === undefined ? {} : { runMsByRows };
+  const asked = manifests.map(({ batching }) => batching).filter((spec) => spec !== null && spec !== false);
+  if (asked.length > 0 && canBatch(model)) {
+    return {
+      maxSize: Math.max(...asked.map((spec) => spec.maxSize)),
+      maxDelayMs: Math.max(...asked.map((spec) => spec.maxDelayMs)),
+      ...times,
+    };
+  }
+  if (!unasked || sharedRows === undefined || manifests.some(({ batching }) => batching !== null)) return null;
+  return { maxSize: sharedRows, maxDelayMs: 0, unasked: true, ...times };
 }
 
 /** Rows of a request along the batch axis; 1 for a model without one. */

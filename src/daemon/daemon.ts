@@ -167,7 +167,9 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   });
   undo.push(() => hostCache?.close());
   const hostTier = new HostTier(hostCache);
-  const catalog = new Catalog(dispatcher);
+  // What emulated devices do is what the policy says of the models' figures, and on a card nothing of it was seen yet.
+  const batchesUnasked = devices.every(({ kind }) => kind === 'cpu');
+  const catalog = new Catalog(dispatcher, batchesUnasked);
   const inventory = new Inventory(dispatcher, catalog, clock, hostTier);
   const logs = new LogHub(history);
   const calls = new Calls({

@@ -14,6 +14,7 @@ import { fileInside } from '../functions/paths.ts';
 import type { FunctionProcess, FunctionVersion, LogLine, Manifest } from '../functions/types.ts';
 import type { DeployStep, DeployUpload } from '../gateway/platform.ts';
 import type { Home } from '../home.ts';
+import { canBatch } from '../joined-tensors.ts';
 import type { Model } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
 import { formatSize } from '../units.ts';
@@ -22,7 +23,7 @@ import { deployError } from './deploy-error.ts';
 import { LastLines } from './last-lines.ts';
 import { servableModels, type ModelIntake } from './model-library.ts';
 import { smokeTest } from './smoke-test.ts';
-import { canBatch, createServing, type Catalog, type Serving } from './catalog.ts';
+import { createServing, type Catalog, type Serving } from './catalog.ts';
 
 export interface DeploymentsOptions {
   readonly home: Home;
@@ -168,7 +169,7 @@ export class Deployments {
     const models: Record<string, Model> = {};
     try {
       for (const [name, declared] of Object.entries(manifest.models)) {
-        const place = { folder: upload.folder, name, maxBatch: manifest.batching?.maxSize ?? 1 };
+        const place = { folder: upload.folder, name, maxBatch: (manifest.batching || null)?.maxSize ?? 1 };
         models[name] = await intake.obtain(declared, place, report, signal);
       }
       return await this.#installWith(models, manifest, upload, report, signal);
@@ -186,7 +187,7 @@ export class Deployments {
   ): Promise<DeployResult> {
     const { store, clock, installDependencies, catalog, onChange } = this.#options;
     this.#checkFit(models);
-    if (manifest.batching !== null) warnAboutBatching(models, report);
+    if (manifest.batching) warnAboutBatching(models, report);
     if (manifest.handler === null) warnAboutHandler(manifest, report);
     if (existsSync(join(upload.folder, 'package.json'))) {
       report({ type: 'step', step: 'install', message: 'Installing the dependencies of the function' });

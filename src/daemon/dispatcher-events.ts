@@ -29,5 +29,7 @@ export type DispatcherEvent =
       readonly instances: number;
       readonly error: GpufaasError | null;
     }
+  /** Batches that nobody asked for are given up for this model. */
+  | { readonly type: 'batches-differ'; readonly device: string; readonly model: string; readonly fault: string }
   | { readonly type: 'quarantine'; readonly model: string; readonly barred: boolean }
   | { readonly type: 'device'; readonly device: string; readonly state: 'ready' | 'lost'; readonly reason: string };

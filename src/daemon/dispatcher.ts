@@ -90,6 +90,11 @@ export class Dispatcher {
     return this.#core.view();
   }
 
+  /** True if batches of the model that nobody asked for were given up. */
+  batchesDiffer(model: string): boolean {
+    return this.#executor.batchesDiffer(model);
+  }
+
   isQuarantined(model: string): boolean {
     return this.#health.isBarred(model);
   }

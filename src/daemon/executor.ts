@@ -5,7 +5,7 @@ import type { Clock } from '../clock.ts';
 import { GpufaasError, toGpufaasError } from '../errors.ts';
 import type { RequestId, SchedulerAction, SchedulerEvent } from '../scheduling/types.ts';
 import type { LoadableModel, LoadResult, RunResult } from '../workers/types.ts';
-import { type BatchAnswer, runBatch } from './batching.ts';
+import type { BatchAnswer } from './batching.ts';
 import type { DispatcherEvent } from './dispatcher-events.ts';
 import { EndsAhead } from './hand-over.ts';
 import type { BeforeLoad } from './load-plan.ts';
@@ -14,11 +14,12 @@ import { type LoadTier, Observations, type Refined } from './observations.ts';
 import type { Pending, PendingRequests } from './pending.ts';
 import { rejection } from './rejections.ts';
 import { resultOf } from './result.ts';
-import { giveUp, narrow, runSideBySide, widen } from './side-by-side.ts';
+import { narrow, widen } from './side-by-side.ts';
 import type { Load, Slot } from './slot.ts';
+import { Together } from './together.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
-type Ran = Pick<RunResult, 'outputs' | 'runMs'>;
+type Ran = Exclude<BatchAnswer, GpufaasError>;
 
 /** What the executor works with. */
 export interface ExecutorParts {
@@ -46,6 +47,7 @@ export class Executor {
   readonly #pending: PendingRequests;
   readonly #health: ModelHealth;
   readonly #observations = new Observations();
+  readonly #together: Together;
   readonly #ends: EndsAhead;
   readonly #apply: (event: SchedulerEvent) => void;
   readonly #emit: (event: DispatcherEvent) => void;
@@ -58,6 +60,7 @@ export class Executor {
     this.#apply = apply;
     this.#emit = emit;
     this.#beforeLoad = beforeLoad;
+    this.#together = new Together({ observations: this.#observations, apply, emit });
     this.#ends = new EndsAhead(clock, () => this.#pending.size > this.#requestsRunning());
   }
 
@@ -89,11 +92,17 @@ export class Executor {
     return this.#observations.loadMs(model, tier);
   }
 
+  /** True if batches of the model that nobody asked for were given up. */
+  batchesDiffer(model: string): boolean {
+    return this.#together.batchesDiffer(model);
+  }
+
   /** The model is used by nobody any more. */
   forget(model: string): void {
     this.models.delete(model);
     this.loadFailures.delete(model);
     this.#observations.forget(model);
+    this.#together.forget(model);
   }
 
   /** Resolves when the evictions under way on the device (null: on any) have ended, well or not. */
@@ -285,11 +294,14 @@ export class Executor {
     const rows = members.reduce((sum, { request }) => sum + request.rows, 0);
     // Emulated devices stay exact.
     const expectedMs = slot.device.kind === 'emulated' ? null : this.#expectedMs(action, rows);
-    const give = (pending: Pending, { outputs, runMs }: Ran, lastEndedAtMs: number): void => {
+    const give = (pending: Pending, { outputs, runMs, shared }: Ran, lastEndedAtMs: number): void => {
       const endedAtMs = this.#clock.now();
       // One that was handed over ahead begins when the last one has ended; beside runs side by side it began before that.
       const beganAtMs = Math.max(now, Math.min(lastEndedAtMs, endedAtMs - runMs));
-      this.#pending.answer(pending, resultOf(pending, outputs, action, load, beganAtMs, endedAtMs));
+      this.#pending.answer(
+        pending,
+        resultOf(pending, { outputs, together: shared?.requests ?? 1 }, action, load, beganAtMs, endedAtMs),
+      );
     };
     const announce = (): void => {
       if (slot.runs.has(action.run)) this.#apply({ type: 'run-ending', device: action.device, run: action.run });
@@ -318,7 +330,7 @@ export class Executor {
       const [result] = results;
       // A batch that was run in pieces says nothing about its size.
       const whole =
-        result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.rows === rows);
+        result !== undefined && !(result instanceof GpufaasError) && (only !== null || result.shared?.rows === rows);
       // A mapped model takes its memory in its first run, not in its load.
       if (load !== undefined && load.unpaidMs !== null) void this.measure(slot);
       this.#observe(action.model, load, rows, whole ? result.runMs : null);
@@ -339,28 +351,8 @@ export class Executor {
       if (retry) this.requestComes();
       this.giveUp(lost, error);
     };
-    if (only === null) this.#runTogether(slot, action, members, load, answerEarly).then(succeeded, failed);
+    if (only === null) this.#together.run(slot, action, members, load, answerEarly).then(succeeded, failed);
     else slot.runner.run(action.model, only.request.inputs).then((result) => succeeded([result]), failed);
-  }
-
-  async #runTogether(
-    slot: Slot,
-    { model, sideBySide }: Action<'run'>,
-    members: readonly Pending[],
-    load: Load | undefined,
-    onAnswer: (index: number, answer: RunResult) => void,
-  ): Promise<BatchAnswer[]> {
-    if (sideBySide !== true) return runBatch(slot.runner, model, members);
-    const instances = load?.instances ?? null;
-    const { answers, runMs, unfit } = await runSideBySide(slot.runner, model, members, instances, onAnswer);
-    if (instances === null || slot.loads.get(model)?.instances !== instances) return answers;
-    if (unfit) giveUp(slot, model, this.#apply);
-    // The first time is that of sessions which never ran.
-    else if (runMs !== null && members.length === instances.count && ++instances.groups > 1) {
-      const refined = this.#observations.ranSideBySide(model, runMs);
-      if (refined !== null) this.#apply({ type: 'model-observed', model, ...refined });
-    }
-    return answers;
   }
 
   #expectedMs({ model, sideBySide }: Action<'run'>, rows: number): number | null {

@@ -7,12 +7,12 @@ import type { Clock } from '../clock.ts';
 import { GpufaasError } from '../errors.ts';
 import type { ManifestModel } from '../functions/types.ts';
 import type { DeployStep } from '../gateway/platform.ts';
+import { canBatch } from '../joined-tensors.ts';
 import { checkArtefact, isCurrent } from '../models/artefact.ts';
 import { keepWithinQuota } from '../models/pull.ts';
 import type { ModelStore } from '../models/store.ts';
 import type { Model, ModelProfile, StoredModel } from '../models/types.ts';
 import type { FunctionStore } from '../store/functions.ts';
-import { canBatch } from './catalog.ts';
 
 /** How a function runs a model: what its preparation and its figures depend on. */
 export interface ModelUse {

@@ -37,6 +37,8 @@ export interface InferenceResult {
   /** What of the load went by between the invocation's arrival and the submission. */
   readonly hiddenLoadMs: number;
   readonly runMs: number;
+  /** How many requests shared the run. */
+  readonly together: number;
   readonly decision: Decision | null;
 }
 

@@ -128,6 +128,11 @@ export function createPlatform(parts: PlatformParts): Platform {
     return hostCache === undefined ? {} : { hostCache };
   };
 
+  const batchingOf = (key: string): FunctionDetail['modelDetails'][number]['batching'] => {
+    const spec = catalog.batching(key);
+    return spec === null ? null : { maxRows: spec.maxSize, unasked: spec.unasked === true };
+  };
+
   const describe = (name: string): FunctionDetail => {
     const serving = catalog.need(name);
     const { version } = serving;
@@ -152,6 +157,7 @@ export function createPlatform(parts: PlatformParts): Platform {
           )
           .map((device) => device.id),
         runMsByRows: model.profile.runMsByRows === undefined ? null : [...model.profile.runMsByRows],
+        batching: batchingOf(key),
       })),
       versions: store.versions(name).map((row) => ({
         version: row.version,

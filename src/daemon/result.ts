@@ -1,14 +1,13 @@
 // What a request is answered with: its outputs, where its time went, and whether it was a hit.
 
 import type { SchedulerAction } from '../scheduling/types.ts';
-import type { Tensor } from '../tensors.ts';
 import type { InferenceResult, Pending } from './pending.ts';
 import type { Load } from './slot.ts';
 
 /** Times in milliseconds on the dispatcher's clock; `load` is that of the copy that ran it, undefined if it is gone. */
 export function resultOf(
   { submittedAtMs, request }: Pending,
-  outputs: readonly Tensor[],
+  { outputs, together }: Pick<InferenceResult, 'outputs' | 'together'>,
   { device, cache, decision }: Extract<SchedulerAction, { type: 'run' }>,
   load: Load | undefined,
   startedAtMs: number,
@@ -24,6 +23,7 @@ export function resultOf(
   const hiddenLoadMs = Math.min(loadedAtMs, submittedAtMs) - Math.max(load?.startedAtMs ?? 0, coldAfterMs);
   return {
     outputs,
+    together,
     device,
     cache: isMiss ? 'miss' : 'hit',
     queueMs: Math.max(0, startedAtMs - submittedAtMs - loadMs),

@@ -52,6 +52,14 @@ export function publishDispatcherEvents(
       else log.warn({ device, model, instances, code: error.code, error: error.message }, 'no runs side by side');
       return;
     }
+    case 'batches-differ': {
+      const { device, model, fault } = event;
+      log.warn(
+        { device, model, functions: catalog.functionsOf(model), reason: fault },
+        'requests are not batched any more',
+      );
+      return;
+    }
     case 'device': {
       log.info({ device: event.device, state: event.state, reason: event.reason }, 'device');
       bus.publish({ type: 'device', at, device: event.device, state: event.state, message: event.reason });

@@ -33,7 +33,8 @@ const PATTERN_WORDS: Readonly<Record<string, string>> = {
 };
 
 /** One error for all that is wrong; the message tells the first, the suggestions the others. */
-export function describeIssues(issues: readonly Issue[], data: unknown, source: string): GpufaasError {
+export function describeIssues(found: readonly Issue[], data: unknown, source: string): GpufaasError {
+  const issues = found.flatMap((issue) => ofMapping(issue, data));
   // A misspelt key explains what seems to be missing.
   const misspelt = issues.some((issue) => issue.code === 'unrecognized_keys');
   const sentences = issues
@@ -49,6 +50,15 @@ export function describeIssues(issues: readonly Issue[], data: unknown, source: 
         : 'The schema of function.yaml is in schema/function.schema.json of the gpufaas package.',
     ],
   });
+}
+
+/** Where `false` or a mapping may stand and a mapping does: what is wrong with that. */
+function ofMapping(issue: Issue, data: unknown): Issue[] {
+  if (issue.code !== 'invalid_union') return [issue];
+  const value = valueAt(data, issue.path);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [issue];
+  const inside = issue.errors.find((issues) => issues.every(({ code }) => code !== 'invalid_value')) ?? [];
+  return inside.map((each) => ({ ...each, path: [...issue.path, ...each.path] }));
 }
 
 function describeIssue(issue: Issue, data: unknown): string[] {
@@ -90,6 +100,8 @@ function expected(issue: Issue, path: readonly string[]): string {
       return `${issue.origin === 'string' ? 'text of at least ' : 'at least '}${issue.minimum}`;
     case 'too_big':
       return issue.origin === 'string' ? `text of at most ${issue.maximum} characters` : `at most ${issue.maximum}`;
+    case 'invalid_union':
+      return 'false, or a mapping of keys to values';
     default:
       return 'something else';
   }

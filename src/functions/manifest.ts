@@ -135,14 +135,19 @@ export const manifestSchema = z
       .prefault('10m')
       .describe('How long a model stays when nothing else wants its memory, such as 10m; or pinned.'),
     batching: z
-      .strictObject({
-        maxSize: z.int().min(1).max(1024).describe('The most rows in one run.'),
-        maxDelay: readAs(parseDuration, between(0, 10_000, '0 to 10s')).describe(
-          'The longest a call waits for companions, such as 2ms.',
-        ),
-      })
+      .union([
+        z.literal(false),
+        z.strictObject({
+          maxSize: z.int().min(1).max(1024).describe('The most rows in one run.'),
+          maxDelay: readAs(parseDuration, between(0, 10_000, '0 to 10s')).describe(
+            'The longest a call waits for companions, such as 2ms.',
+          ),
+        }),
+      ])
       .optional()
-      .describe('Join calls along the batch axis.'),
+      .describe(
+        'Join calls along the batch axis. Without it: where deploy saw that each is answered as it is alone, and that it pays. false: never.',
+      ),
     deadline: readAs(parseDuration, between(1, DAY_MS, '1ms to 24h'))
       .optional()
       .describe('The scheduler may refuse what it can not answer within this time, such as 500ms.'),
@@ -194,7 +199,7 @@ export function parseManifest(yamlText: string, { source }: ManifestSource): Man
     timeoutMs: timeout,
     maxBodyBytes: maxBody,
     keepAliveMs: keepAlive,
-    batching: batching ? { maxSize: batching.maxSize, maxDelayMs: batching.maxDelay } : null,
+    batching: batching ? { maxSize: batching.maxSize, maxDelayMs: batching.maxDelay } : (batching ?? null),
     deadlineMs: deadline ?? null,
     sample: sample ?? null,
   };

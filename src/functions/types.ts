@@ -16,7 +16,8 @@ export interface Manifest {
   readonly priority: 'low' | 'normal' | 'high';
   /** null: pinned. */
   readonly keepAliveMs: number | null;
-  readonly batching: { readonly maxSize: number; readonly maxDelayMs: number } | null;
+  /** null: batched where that was seen to answer as runs alone do, and to pay; false: never. */
+  readonly batching: { readonly maxSize: number; readonly maxDelayMs: number } | false | null;
   readonly deadlineMs: number | null;
   readonly environment: Readonly<Record<string, string>>;
   readonly secrets: readonly string[];

@@ -14,6 +14,8 @@ interface Duration {
 interface Row {
   lastInferenceMs: number;
   inferences: number;
+  /** Runs: one that several requests shared counts in parts. */
+  executions: number;
   readonly success: Duration;
   readonly fail: Duration;
   readonly queue: Duration;
@@ -25,6 +27,7 @@ const zero = (): Duration => ({ count: 0, ns: 0 });
 const newRow = (): Row => ({
   lastInferenceMs: 0,
   inferences: 0,
+  executions: 0,
   success: zero(),
   fail: zero(),
   queue: zero(),
@@ -65,6 +68,7 @@ export class InferenceStatistics {
       const row = rows.get(run.model) ?? newRow();
       rows.set(run.model, row);
       row.inferences++;
+      row.executions += 1 / (run.together ?? 1);
       row.lastInferenceMs = Math.max(row.lastInferenceMs, Date.parse(record.arrivedAt));
       add(row.success, run.queueMs + run.loadMs + run.runMs);
       // A wait for a load is a wait to the caller of the protocol, which knows no loads.
@@ -85,14 +89,14 @@ export class InferenceStatistics {
     const entry = this.#functions.get(found.served.name);
     const current = entry?.version === found.served.version ? entry.rows : undefined;
     const row = current?.get(found.model.name) ?? (found.served.models.length === 1 ? current?.get('') : undefined);
-    const { lastInferenceMs, inferences, success, fail, queue, infer } = row ?? newRow();
+    const { lastInferenceMs, inferences, executions, success, fail, queue, infer } = row ?? newRow();
     const none = { count: inferences, ns: 0 };
     return {
       name: modelName(found.served, found.model),
       version: String(found.served.version),
       last_inference: lastInferenceMs,
       inference_count: inferences,
-      execution_count: inferences,
+      execution_count: Math.round(executions),
       inference_stats: {
         success,
         fail,

@@ -18,7 +18,8 @@ import {
   profileModel,
 } from './profile.ts';
 import { whenToPack } from './race.ts';
-import { largestDifference } from './sample-inputs.ts';
+import { largestDifference } from './same-answers.ts';
+import { trySharedRuns } from './shared-runs.ts';
 import { type Trial, withTrial } from './trial.ts';
 import type { ModelProfile, StoredModel } from './types.ts';
 
@@ -52,9 +53,10 @@ const TOLERANCE = 1e-4;
 /** A prepared model may be larger than its original by this factor, and this much: constants fold. */
 const LARGEST_FACTOR = 2;
 const LARGEST_EXTRA_BYTES = 16e6;
-/** Shares of the limit after which measuring alone and comparing end. */
+/** Shares of the limit after which measuring alone, comparing, and trying shared runs end. */
 const ALONE_SHARE = 0.4;
 const RACE_SHARE = 0.7;
+const SHARING_SHARE = 0.8;
 
 /**
  * Prepares and measures a stored model. Throws BAD_MODEL, DOES_NOT_FIT (over `budgetBytes`), TIMEOUT, CANCELLED; whatever it
@@ -119,13 +121,14 @@ export function loadable(
 }
 
 /** The measured figures alone, rounded to what they are good for. */
-export function profileOf({ loadMs, runMs, memoryBytes, runMsByRows, device }: Measurement): ModelProfile {
+export function profileOf({ loadMs, runMs, memoryBytes, runMsByRows, sharedRows, device }: Measurement): ModelProfile {
   const round = (ms: number): number => Number(ms.toPrecision(4));
   return {
     loadMs: round(loadMs),
     runMs: round(runMs),
     memoryBytes,
     ...(runMsByRows !== undefined && { runMsByRows: runMsByRows.map(round) }),
+    ...(sharedRows !== undefined && { sharedRows }),
     device,
   };
 }
@@ -190,10 +193,18 @@ async function compare(
     };
     // Whatever goes wrong with packing, or with inputs that nobody has sent yet: the model as it is was measured and is right.
     const { measured, ...how } = hasRoom ? await choose().catch(() => asItIs) : asItIs;
+    // As it will be once it is in use: packed models read their weights once for all rows.
+    const served = how.mode === 'prepacked' || how.packAfterRuns !== undefined ? prepacked : mapped;
+    const asksForNone = hasRoom && batchRows === 1 && options.device.kind === 'cpu';
+    const deadlineMs = startedMs + limitMs * SHARING_SHARE;
+    const times = asksForNone
+      ? await trySharedRuns(trial, served.id, stored, measured.memoryBytes, deadlineMs).catch(() => null)
+      : null;
+    const shared = times === null ? {} : { runMsByRows: times, sharedRows: times.length };
     options.signal?.throwIfAborted();
     const key = artefactKey(stored.sha256, sessionOptions, batchRows);
     const preparedPath = await publishArtefact(folder, staging, { ...how, original: stored.path, key });
-    return { profile: profileOf(measured), preparedPath, mode: how.mode };
+    return { profile: profileOf({ ...measured, ...shared }), preparedPath, mode: how.mode };
   });
 }
 

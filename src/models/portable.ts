@@ -18,7 +18,7 @@ import {
 import { isDiskFull, loadable, type OriginalOptions, profileOf, profileOriginal } from './assess.ts';
 import { prepareModel } from './prepare.ts';
 import { measureLoaded, PROFILE_LIMIT_MS } from './profile.ts';
-import { largestDifference } from './sample-inputs.ts';
+import { largestDifference } from './same-answers.ts';
 import { withTrial } from './trial.ts';
 import type { ModelProfile, StoredModel } from './types.ts';
 

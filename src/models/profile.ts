@@ -149,7 +149,8 @@ async function timeByRows(
   return measured.length === 1 ? null : interpolate(measured);
 }
 
-function interpolate(measured: readonly { readonly rows: number; readonly ms: number }[]): number[] {
+/** Times of every number of rows up to the largest measured, on the line where one was not. */
+export function interpolate(measured: readonly { readonly rows: number; readonly ms: number }[]): number[] {
   const times: number[] = [];
   for (const [index, { rows, ms }] of measured.entries()) {
     const next = measured[index + 1];

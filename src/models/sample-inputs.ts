@@ -29,8 +29,12 @@ export function sampleBytes(inputs: readonly TensorSpec[], rows: number, freeSiz
 }
 
 /** One tensor for each input: `rows` where the first dimension is free, `freeSize` where another is. */
-export function sampleInputs(inputs: readonly TensorSpec[], rows: number, freeSize: number): Tensor[] {
-  const random = seededRandom(1);
+export function sampleInputs(
+  inputs: readonly TensorSpec[],
+  rows: number,
+  freeSize: number,
+  random: Random = seededRandom(1),
+): Tensor[] {
   return inputs.map(({ name, datatype, shape }) => {
     const filled = filledShape(shape, rows, freeSize);
     return { name, datatype, shape: filled, data: values(datatype, elementCount(filled), random) };
@@ -69,27 +73,4 @@ function values(datatype: Datatype, count: number, random: Random): Uint8Array {
       return bytes;
     }
   }
-}
-
-/** The largest |a - b| / max(1, |b|) over two sets of FP32 outputs; 0 where there is nothing to compare, Infinity if shapes differ. */
-export function largestDifference(a: readonly Tensor[], b: readonly Tensor[]): number {
-  let largest = 0;
-  for (const [index, left] of a.entries()) {
-    const right = b[index];
-    if (right === undefined || left.data.byteLength !== right.data.byteLength) return Infinity;
-    if (left.datatype !== 'FP32') continue;
-    const count = left.data.byteLength / 4;
-    const x = new DataView(left.data.buffer, left.data.byteOffset, left.data.byteLength);
-    const y = new DataView(right.data.buffer, right.data.byteOffset, right.data.byteLength);
-    for (let i = 0; i < count; i++) {
-      const one = x.getFloat32(i * 4, true);
-      const two = y.getFloat32(i * 4, true);
-      if (Object.is(one, two) || one === two) continue;
-      const difference = Math.abs(one - two) / Math.max(1, Math.abs(two));
-      // NaN on one side only.
-      if (Number.isNaN(difference)) return Infinity;
-      if (difference > largest) largest = difference;
-    }
-  }
-  return largest;
 }

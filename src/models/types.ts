@@ -23,6 +23,8 @@ export interface ModelProfile {
   readonly memoryBytes: number;
   /** Entry i: milliseconds of a run with i + 1 rows; absent if the model has no batch axis. */
   readonly runMsByRows?: readonly number[];
+  /** So many rows of different callers may share a run: that was seen to answer each as alone, and to pay; absent: not so. */
+  readonly sharedRows?: number;
   /** A load with the bytes in the host cache, where that is known beforehand (emulated devices). */
   readonly hostLoadMs?: number;
   /** Where it was measured. */

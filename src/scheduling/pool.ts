@@ -344,10 +344,10 @@ export class Pool {
       request.device = device;
       rows += request.rows;
     }
-    const sideBySide = requests.length > 1 && model.batching === undefined;
+    const sharing = model.sharing(requests.length);
+    const runMs = (sharing.sideBySide && model.sideBySideMs) ?? model.runMsOf(rows);
     // Behind a run that is about to end it begins when that has ended.
-    const beginsAtMs = Math.max(this.nowMs, device.ending?.expectedEndMs ?? 0);
-    const expectedEndMs = beginsAtMs + (sideBySide ? (model.sideBySideMs ?? model.runMsOf(rows)) : model.runMsOf(rows));
+    const expectedEndMs = Math.max(this.nowMs, device.ending?.expectedEndMs ?? 0) + runMs;
     device.run = { id: this.#nextRun++, copy, requests, expectedEndMs };
     device.runEndMs = expectedEndMs;
     device.busyUntilMs = expectedEndMs;
@@ -364,7 +364,7 @@ export class Pool {
       device: device.id,
       model: model.id,
       requests: requests.map((request) => request.id),
-      ...(sideBySide ? { sideBySide } : {}),
+      ...sharing,
       cache,
       reason,
       ...(decision === undefined ? {} : { decision }),

@@ -200,11 +200,11 @@ class Scheduler implements SchedulingCore {
     known.removed = false;
     this.#removed.delete(known);
     known.keepAliveMs = spec.keepAliveMs;
-    known.batching = spec.batching;
+    known.batching = known.batchesDiffer && spec.batching?.unasked === true ? undefined : spec.batching;
     for (const copy of known.copies.values()) {
       this.#pool.residency.want(copy);
       // Requests that are joined need no instances.
-      if (spec.batching !== undefined) this.#pool.residency.instances.narrow(copy);
+      if (known.batching !== undefined) this.#pool.residency.instances.narrow(copy);
     }
     observe(known, spec);
   }
@@ -219,12 +219,17 @@ function observe(
     readonly runMs?: number;
     readonly runMsByRows?: readonly number[];
     readonly sideBySideMs?: number;
+    readonly batchesDiffer?: true;
   },
 ): void {
   if (seen.memoryBytes !== undefined) model.memoryBytes = seen.memoryBytes;
   model.observeLoad(seen);
   if (seen.runMs !== undefined) model.runMs = seen.runMs;
   if (seen.sideBySideMs !== undefined) model.sideBySideMs = seen.sideBySideMs;
+  if (seen.batchesDiffer === true && model.batching?.unasked === true) {
+    model.batchesDiffer = true;
+    model.batching = undefined;
+  }
   if (seen.runMsByRows !== undefined && model.batching !== undefined) {
     model.batching = { ...model.batching, runMsByRows: seen.runMsByRows };
   }

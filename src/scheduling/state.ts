@@ -33,6 +33,8 @@ export class ModelState {
   /** What runs side by side take together; null: not known yet. */
   sideBySideMs: number | null = null;
   batching: BatchingSpec | undefined;
+  /** Batches that nobody asked for did not answer as runs alone do. */
+  batchesDiffer = false;
   keepAliveMs: number | undefined;
   pinned = false;
   barred = false;
@@ -74,6 +76,13 @@ export class ModelState {
     this.loadMs = this.#hostCached ? (this.#hostLoadMs ?? this.#diskLoadMs) : this.#diskLoadMs;
   }
 
+  /** How so many requests go in one run: each in an instance of its own, or joined. */
+  sharing(requests: number): { readonly sideBySide?: true; readonly unasked?: true } {
+    if (requests === 1) return ALONE;
+    if (this.batching === undefined) return SIDE_BY_SIDE;
+    return this.batching.unasked === true ? UNASKED : ALONE;
+  }
+
   /** The expected time of one run over so many rows, in milliseconds; beyond the known rows the last step repeats. */
   runMsOf(rows: number): number {
     if (rows === 1) return this.runMs;
@@ -87,6 +96,10 @@ export class ModelState {
     return scale * (last + step * (rows - table.length));
   }
 }
+
+const ALONE = {} as const;
+const SIDE_BY_SIDE = { sideBySide: true } as const;
+const UNASKED = { unasked: true } as const;
 
 /** One model on one device, from the start of its load until its eviction. */
 export class Copy {

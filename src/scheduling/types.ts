@@ -31,6 +31,8 @@ export interface BatchingSpec {
   readonly maxSize: number;
   /** The longest a request may wait for companions, in milliseconds. */
   readonly maxDelayMs: number;
+  /** Nobody asked for it: the driver compares answers with those of runs alone, and ends it where they differ. */
+  readonly unasked?: boolean;
   /** Expected run time by rows: entry `i` is the time of `i + 1` rows; shorter than maxSize: the last step repeats. */
   readonly runMsByRows?: readonly number[];
 }
@@ -80,6 +82,8 @@ export type SchedulerEvent =
       readonly hostLoadMs?: number;
       readonly runMs?: number;
       readonly runMsByRows?: readonly number[];
+      /** Batches that nobody asked for did not answer as runs alone do: there are no more of them. */
+      readonly batchesDiffer?: true;
       /** What runs side by side take together, with all instances busy. */
       readonly sideBySideMs?: number;
     }
@@ -188,6 +192,8 @@ export type SchedulerAction =
       readonly requests: readonly RequestId[];
       /** Each request runs in an instance of its own, all at once. */
       readonly sideBySide?: true;
+      /** A batch that nobody asked for. */
+      readonly unasked?: true;
       /** `miss` for a request that was dispatched with a load; a request that joined a load under way is a hit that waited. */
       readonly cache: 'hit' | 'miss';
       readonly reason: DecisionReason;

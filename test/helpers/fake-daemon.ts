@@ -139,7 +139,7 @@ function deploy(response: ServerResponse, body: Buffer, context: Context): void 
   });
   parser.on('end', () => {
     const url = `${addressOf(context)}/function/${SUMMARY.name}`;
-    const { runMsByRows: _, ...model } = DETAIL.modelDetails[0]!;
+    const { runMsByRows: _, batching: _batching, ...model } = DETAIL.modelDetails[0]!;
     const steps: DeployProgress[] = [
       { type: 'step', step: 'check', message: 'Checking' },
       { type: 'done', result: { name: SUMMARY.name, version: 2, url, models: [model], smokeTest: null } },
@@ -195,6 +195,7 @@ const DETAIL: FunctionDetail = {
       quarantined: false,
       residentOn: ['cpu:0'],
       runMsByRows: [9, 12],
+      batching: { maxRows: 8, unasked: true },
     },
   ],
   versions: [{ version: 2, createdAt: '2026-01-01T00:00:00.000Z', serving: true, note: 'new weights' }],

@@ -58,6 +58,7 @@ function renderModel(model: ModelDetail): string {
       ['load', `${formatDuration(model.loadMs)}${model.prepared ? ' (prepared)' : ''}`],
       ['run', formatDuration(model.runMs)],
       ['run by rows', rows === null ? null : rows.map((ms, index) => `${index + 1}: ${formatDuration(ms)}`).join(', ')],
+      ['batching', renderBatching(model.batching)],
       ...(model.profiles ?? []).map(renderProfile),
       ['host cache', renderHostCache(model.hostCache)],
       ['inputs', renderTensors(model.inputs)],
@@ -66,6 +67,14 @@ function renderModel(model: ModelDetail): string {
       ['quarantined', model.quarantined ? 'yes: it killed its worker twice; deploy it again to try' : null],
     ]),
   );
+}
+
+function renderBatching(batching: ModelDetail['batching']): string | null {
+  if (batching === null) return null;
+  const why = batching.unasked
+    ? 'found at deploy to pay; `batching: false` in function.yaml turns it off'
+    : 'asked for';
+  return `up to ${batching.maxRows} rows of different calls share a run (${why})`;
 }
 
 function renderProfile(profile: NonNullable<ModelDetail['profiles']>[number]): [string, string] {

@@ -58,8 +58,14 @@ function renderRuns(runs: readonly RunTiming[]): string {
     { title: 'QUEUE', value: (run) => formatDuration(run.queueMs), align: 'right' },
     { title: 'LOAD', value: (run) => formatDuration(run.loadMs), align: 'right' },
     { title: 'RUN', value: (run) => formatDuration(run.runMs), align: 'right' },
+    ...(runs.some(({ together }) => together !== undefined)
+      ? [{ title: 'SHARED BY', value: sharedBy, align: 'right' as const }]
+      : []),
   ]);
 }
+
+/** Calls whose rows went through the model together. */
+const sharedBy = ({ together }: RunTiming): string => (together === undefined ? '-' : `${together} calls`);
 
 function renderDecision(decision: DecisionRecord): string {
   const title = styleText('bold', `${decision.model} → ${decision.device}`, { stream: process.stdout });

@@ -2,9 +2,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { systemClock } from '../../../src/clock.ts';
+import type { DispatcherEvent } from '../../../src/daemon/dispatcher-events.ts';
 import { Dispatcher } from '../../../src/daemon/dispatcher.ts';
 import type { InferenceRequest } from '../../../src/daemon/pending.ts';
 import { inspectOnnx } from '../../../src/onnx/inspect.ts';
+import { OnnxModel } from '../../../src/onnx/write.ts';
 import { createScheduler } from '../../../src/scheduling/scheduler.ts';
 import type { Tensor } from '../../../src/tensors.ts';
 import type { Runner } from '../../../src/workers/types.ts';
@@ -21,9 +23,9 @@ function request(inputs: readonly Tensor[], rows = 1): InferenceRequest {
 const rowOf = (index: number): number[] => [index / 10, -1, 1, 0.5];
 
 /** A dispatcher with one worker; `ran` collects the rows of each run. */
-async function scene() {
+async function scene({ bytes = model.bytes, unasked = false } = {}) {
   const path = join(folder(), 'tiny.onnx');
-  writeFileSync(path, model.bytes);
+  writeFileSync(path, bytes);
   const { runner } = watch(cpuDevice());
   await runner.start();
   const ran: (number | undefined)[] = [];
@@ -43,7 +45,10 @@ async function scene() {
       return runner.run(id, inputs);
     },
   };
-  const dispatcher = new Dispatcher(createScheduler({ policy: 'locality' }), systemClock, () => undefined);
+  const events: DispatcherEvent[] = [];
+  const dispatcher = new Dispatcher(createScheduler({ policy: 'locality' }), systemClock, (event) =>
+    events.push(event),
+  );
   dispatcher.addDevice(cpuDevice(), counted);
   dispatcher.deviceReady('cpu:0');
   dispatcher.addModel(
@@ -53,10 +58,10 @@ async function scene() {
       memoryBytes: 1e6,
       loadMs: 20,
       runMs: 5,
-      batching: { maxSize: 8, maxDelayMs: 5, runMsByRows: [5, 5, 6] },
+      batching: { maxSize: 8, maxDelayMs: 5, runMsByRows: [5, 5, 6], unasked },
     },
   );
-  return { dispatcher, ran };
+  return { dispatcher, ran, events };
 }
 
 it('requests that wait for one model run together and get the answers of single runs', async () => {
@@ -105,4 +110,37 @@ it('a bad request among good ones spoils nobody', async () => {
       expect(value).toBeCloseTo(expected[column]!, 5);
     }
   }
+});
+
+it('a model that mixes rows is found out in its first batch, and nobody gets an answer of it', async () => {
+  const mixes = new OnnxModel({ name: 'mixes' })
+    .input('input', 'FP32', ['batch', 4])
+    .output('output', 'FP32', ['batch', 4])
+    .node('ReduceMean', ['input'], ['mean'], { axes: { ints: [0] } })
+    .node('Add', ['input', 'mean'], ['output']);
+  const { dispatcher, ran, events } = await scene({ bytes: mixes.encode(), unasked: true });
+  const ask = async (count: number): Promise<void> => {
+    const answers = await Promise.all(
+      Array.from({ length: count }, (_, index) =>
+        dispatcher.infer(request([floats('input', [1, 4], rowOf(index))]), never),
+      ),
+    );
+    for (const [index, { outputs, together }] of answers.entries()) {
+      expect(numbersOf(outputs[0])).toEqual(Array.from(Float32Array.from(rowOf(index)), (value) => value + value));
+      expect(together).toBe(1);
+    }
+  };
+  await ask(24);
+  expect(events).toContainEqual({
+    type: 'batches-differ',
+    device: 'cpu:0',
+    model: 'tiny',
+    fault: 'the answers differ',
+  });
+  expect(dispatcher.batchesDiffer('tiny')).toBe(true);
+  const joint = (): number => ran.filter((rows) => rows! > 1).length;
+  const before = joint();
+  await ask(24);
+  expect(joint()).toBe(before);
+  expect(events.filter(({ type }) => type === 'batches-differ')).toHaveLength(1);
 });

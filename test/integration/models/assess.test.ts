@@ -11,7 +11,14 @@ import { profileModel } from '../../../src/models/profile.ts';
 import type { StoredModel } from '../../../src/models/types.ts';
 import { buildNetwork } from '../../../src/onnx/networks.ts';
 import { inspectOnnx } from '../../../src/onnx/inspect.ts';
-import { convolutionModel, denseModel, identityModel, onnxModel } from '../../helpers/tiny-onnx.ts';
+import {
+  convolutionModel,
+  denseModel,
+  identityModel,
+  onnxModel,
+  type OnnxNode,
+  seededFloats,
+} from '../../helpers/tiny-onnx.ts';
 import { cpuDevice, emulatedDevice, floats, numbersOf, workerTests } from '../../helpers/workers.ts';
 
 const { folder, watch } = workerTests();
@@ -227,6 +234,67 @@ describe('assessing a model', { timeout: LIMIT }, () => {
       expect(isWorthIt()).toBe(true);
     },
   );
+
+  describe('finds what may be batched without being asked', () => {
+    /** Matrix products, after what is done to the inputs. */
+    const after = (nodes: readonly OnnxNode[]): Buffer => {
+      const width = 1_000;
+      return onnxModel({
+        inputs: [{ name: 'x', type: 'FP32', shape: ['n', width] }],
+        outputs: [{ name: 'y', type: 'FP32', shape: ['n', width] }],
+        weights: [1, 2, 3, 4].map((seed) => ({
+          name: `w${seed}`,
+          type: 'FP32',
+          shape: [width, width],
+          data: seededFloats(width * width, width, seed),
+        })),
+        nodes: [
+          ...nodes,
+          ...[1, 2, 3, 4].map((i) => ({
+            op: 'MatMul',
+            inputs: [`h${i}`, `w${i}`],
+            outputs: [i === 4 ? 'y' : `h${i + 1}`],
+          })),
+        ],
+      });
+    };
+    const rowsOf = async (onnx: Uint8Array, wanted: Partial<AssessOptions> = {}) =>
+      (await assessModel(store(onnx), options(wanted))).profile.sharedRows;
+    const plain = after([{ op: 'Relu', inputs: ['x'], outputs: ['h1'] }]);
+
+    it('where rows share the reading of weights', { timeout: 120_000 }, async () => {
+      let rows = await rowsOf(plain);
+      // It is measured, and a busy machine may hide the difference now and then.
+      for (let tries = 1; rows === undefined && tries < 20; tries++) rows = await rowsOf(plain);
+      expect(rows).toBe(8);
+      expect(await rowsOf(plain, { device: emulatedDevice() })).toBeUndefined();
+      expect(await rowsOf(plain, { batchRows: 8 })).toBeUndefined();
+    });
+
+    it.each<[string, readonly OnnxNode[]]>([
+      [
+        'share the scale that they are quantised by',
+        [
+          { op: 'DynamicQuantizeLinear', inputs: ['x'], outputs: ['q', 'scale', 'zero'] },
+          { op: 'DequantizeLinear', inputs: ['q', 'scale', 'zero'], outputs: ['h1'] },
+        ],
+      ],
+      [
+        'are compared with their mean',
+        [
+          { op: 'ReduceMean', inputs: ['x'], outputs: ['mean'], ints: { axes: [0] } },
+          { op: 'Add', inputs: ['x', 'mean'], outputs: ['h1'] },
+        ],
+      ],
+      ['compete', [{ op: 'Softmax', inputs: ['x'], outputs: ['h1'], ints: { axis: 0 } }]],
+    ])('not where rows %s', async (_what, nodes) => {
+      expect(await rowsOf(after(nodes))).toBeUndefined();
+    });
+
+    it('not where each row takes what it takes alone', async () => {
+      expect(await rowsOf(convolutionModel(6, 32, 64))).toBeUndefined();
+    });
+  });
 
   it('stops growing the batch where the model breaks', async () => {
     // A reshape to one row: it declares a free batch and takes one row only.

@@ -17,7 +17,9 @@ function detail(inputs: Inputs, handler: string | null = null): FunctionDetail {
     handler,
     createdAt: '',
     manifest: {},
-    modelDetails: [{ ...model, inputs, prepared: true, quarantined: false, residentOn: [], runMsByRows: null }],
+    modelDetails: [
+      { ...model, inputs, prepared: true, quarantined: false, residentOn: [], runMsByRows: null, batching: null },
+    ],
     versions: [],
     lastErrors: [],
   };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { joinInputs, runBatch, splitOutputs } from '../../../src/daemon/batching.ts';
+import { runBatch } from '../../../src/daemon/batching.ts';
 import type { Pending } from '../../../src/daemon/pending.ts';
 import { GpufaasError } from '../../../src/errors.ts';
+import { joinInputs, splitOutputs } from '../../../src/joined-tensors.ts';
 import type { RunResult } from '../../../src/workers/types.ts';
 import type { Tensor } from '../../../src/tensors.ts';
 

@@ -107,6 +107,21 @@ sample: samples/seven.png
       /concurrency: expected a whole number, got the number 1\.5/,
     ],
     ['a number too large', `${MINIMAL}concurrency: 5000\n`, /concurrency: expected at most 1024, got the number 5000/],
+    [
+      'a switch that is none',
+      `${MINIMAL}batching: true\n`,
+      /batching: expected false, or a mapping of keys to values, got true/,
+    ],
+    [
+      'a batch of none',
+      `${MINIMAL}batching: { maxSize: 0, maxDelay: 2ms }\n`,
+      /batching\.maxSize: expected at least 1, got/,
+    ],
+    [
+      'a delay of no unit',
+      `${MINIMAL}batching: { maxSize: 8, maxDelay: 2 }\n`,
+      /batching\.maxDelay: expected text, .*2ms/,
+    ],
     ['another word', `${MINIMAL}priority: urgent\n`, /priority: expected one of low, normal, high, got "urgent"/],
     [
       'a list for a mapping',
@@ -161,6 +176,10 @@ sample: samples/seven.png
     expect(error.message).toMatch(/^function\.yaml: /);
     expect(error.message).not.toContain('\n');
     expect(error.code).toBe('BAD_MANIFEST');
+  });
+
+  it('can refuse batching', () => {
+    expect(parse(`${MINIMAL}batching: false\n`).batching).toBe(false);
   });
 
   it('does not call missing what is misspelt', () => {
