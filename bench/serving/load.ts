@@ -45,13 +45,19 @@ export function shoot(agent: Agent, shot: Shot): Promise<Buffer> {
   });
 }
 
-/** Requests answered per second by `clients` that send one after the other for `seconds`. */
-export async function throughput(agent: Agent, shot: Shot, clients: number, seconds: number): Promise<number> {
+/** Requests answered per second by `clients` that send one after the other for `seconds`, or until so many are answered. */
+export async function throughput(
+  agent: Agent,
+  shot: Shot,
+  clients: number,
+  seconds: number,
+  calls = Infinity,
+): Promise<number> {
   const startMs = performance.now();
   const endMs = startMs + seconds * 1000;
   let answered = 0;
   const client = async (): Promise<void> => {
-    while (performance.now() < endMs) {
+    while (performance.now() < endMs && answered < calls) {
       await shoot(agent, shot);
       answered++;
     }
