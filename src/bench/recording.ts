@@ -1,10 +1,10 @@
 // The daemon's recorded invocations as a workload: every inference it ran, at the time it was asked for, with what its
 // model costs. What cannot be replayed is counted, not hidden.
 
-import type { FunctionDetail, InvocationRecord } from '../api/schemas.ts';
+import type { FunctionDetail, InvocationRecord, RunTiming } from '../api/schemas.ts';
 import type { GpufaasClient } from '../client/client.ts';
 import { GpufaasError } from '../errors.ts';
-import type { ModelSpec } from '../scheduling/types.ts';
+import type { BatchingSpec, ModelSpec } from '../scheduling/types.ts';
 import { percentile } from '../simulation/metrics.ts';
 import type { SimulatedDevice } from '../simulation/types.ts';
 import type { ListWorkload } from '../simulation/workloads.ts';
@@ -30,6 +30,8 @@ export interface Recording {
   /** Inferences of functions that are not deployed any more: their models' costs are unknown. */
   readonly leftOut: number;
 }
+
+type ModelDetail = FunctionDetail['modelDetails'][number];
 
 /** The daemon lists at most so many invocations at once; the newest are taken. */
 const MOST_INVOCATIONS = 10_000;
@@ -101,7 +103,7 @@ export function toWorkload(
   for (const record of records) {
     let atMs = Date.parse(record.arrivedAt) - startMs;
     for (const run of record.runs) {
-      const sha256 = costs.learn(details.get(record.function), run.model, run.runMs);
+      const sha256 = costs.learn(details.get(record.function), run);
       const totalMs = run.queueMs + run.loadMs + run.runMs;
       if (sha256 === null) leftOut++;
       else {
@@ -124,20 +126,23 @@ export function toWorkload(
   return { list, answered, leftOut };
 }
 
-/** What each model costs: memory and load as profiled, run as recorded. */
+/** What each model costs: memory and load as profiled, run as recorded, batches as both. */
 class ModelCosts {
   readonly #known = new Map<string, { readonly spec: ModelSpec; readonly runsMs: number[] }>();
 
   /** Takes note of a run; the model's sha256, or null if it is not known any more. */
-  learn(detail: FunctionDetail | undefined, name: string, runMs: number): string | null {
-    const model = detail?.modelDetails.find((one) => one.name === name || one.sha256 === name);
+  learn(detail: FunctionDetail | undefined, run: RunTiming): string | null {
+    const model = detail?.modelDetails.find((one) => one.name === run.model || one.sha256 === run.model);
     if (detail === undefined || model === undefined) return null;
+    const runMs = aloneMs(run, model.runMsByRows);
     const known = this.#known.get(model.sha256);
     if (known !== undefined) known.runsMs.push(runMs);
     else {
       const id = detail.modelDetails.length === 1 ? detail.name : `${detail.name}.${model.name}`;
       const { memoryBytes, loadMs } = model;
-      this.#known.set(model.sha256, { spec: { id, memoryBytes, loadMs, runMs }, runsMs: [runMs] });
+      const batching = batchingOf(detail, model);
+      const spec = { id, memoryBytes, loadMs, runMs, ...(batching !== null && { batching }) };
+      this.#known.set(model.sha256, { spec, runsMs: [runMs] });
     }
     return model.sha256;
   }
@@ -149,10 +154,33 @@ class ModelCosts {
       models: entries.map(([, { spec, runsMs }]) => {
         // The mean, not the median: what decides over queues is how busy the devices are.
         const meanMs = runsMs.reduce((sum, ms) => sum + ms, 0) / runsMs.length;
-        return { ...spec, loadMs: microseconds(spec.loadMs), runMs: microseconds(meanMs) };
+        const runMs = microseconds(meanMs);
+        return { ...spec, loadMs: microseconds(spec.loadMs), runMs, ...batchesFor(runMs, spec.batching) };
       }),
     };
   }
+}
+
+/** What a recorded run would have taken alone, by what deploy measured of runs with so many rows. */
+function aloneMs({ runMs, together = 1 }: RunTiming, runMsByRows: readonly number[] | null): number {
+  if (together === 1) return runMs;
+  const table = runMsByRows ?? [];
+  const joint = table[Math.min(together, table.length) - 1];
+  return joint === undefined ? runMs / together : (runMs * table[0]!) / joint;
+}
+
+/** How its requests share runs, as the daemon has it now. */
+function batchingOf({ manifest }: FunctionDetail, model: ModelDetail): BatchingSpec | null {
+  if (model.batching === null || model.runMsByRows === null) return null;
+  const { maxDelayMs = 0 } = (manifest['batching'] || {}) as { readonly maxDelayMs?: number };
+  return { maxSize: model.batching.maxRows, maxDelayMs, runMsByRows: model.runMsByRows };
+}
+
+/** The times of batches, as long in proportion as runs of one row were. */
+function batchesFor(runMs: number, batching: BatchingSpec | undefined): Pick<ModelSpec, 'batching'> {
+  if (batching === undefined) return {};
+  const table = batching.runMsByRows ?? [];
+  return { batching: { ...batching, runMsByRows: table.map((ms) => microseconds((runMs * ms) / table[0]!)) } };
 }
 
 /** Real models run for fractions of a millisecond; nothing takes no time at all. */

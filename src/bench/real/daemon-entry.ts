@@ -83,7 +83,7 @@ async function run(order: DaemonOrder): Promise<void> {
   tell({ type: 'ready', url: daemon.url });
 }
 
-// Ctrl-C and the end of the terminal reach the whole process group: it is the bench that ends the daemon, by closing the channel.
+// It is the bench that ends the daemon, by closing the channel.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => undefined);
 process.once('message', (order: DaemonOrder) => {
   run(order).catch((thrown: unknown) => {

@@ -37,6 +37,9 @@ export async function startIsolatedDaemon(
     execArgv: [...DAEMON_NODE_FLAGS],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     env: { ...process.env, GPUFAAS_HOME: home, ORT_DISABLE_TELEMETRY: '1' },
+    // Ctrl-C and the end of the terminal go to the bench's group, which this one would be in before it listens for them.
+    detached: true,
+    windowsHide: true,
   });
   const measured = new Map<string, ModelProfile>();
   const stop = async (): Promise<void> => {

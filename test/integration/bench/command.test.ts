@@ -156,7 +156,7 @@ describe('gpufaas bench', () => {
       const left = (): string[] => readdirSync(temporary).filter((name) => name.startsWith('gpufaas-bench-'));
       await expect.poll(() => left().length, { timeout: 30_000 }).toBe(2);
       await sleep(pauseMs);
-      // To the whole group: to the daemon of the bench as well.
+      // To the whole group, as a terminal does.
       process.kill(-child.pid!, signal);
       expect(await ended).toEqual([130, null]);
       expect(left()).toEqual([]);

@@ -35,7 +35,16 @@ function record(name: string, offsetMs: number, runs: RunTiming[]): InvocationRe
 
 function detail(name: string, models: string[]): FunctionDetail {
   const modelDetails = models.map((model) => {
-    return { name: model, sha256: `${name}/${model}`, bytes: 1, loadMs: 400.1234, runMs: 9, memoryBytes: 100_000_000 };
+    return {
+      name: model,
+      sha256: `${name}/${model}`,
+      bytes: 1,
+      loadMs: 400.1234,
+      runMs: 9,
+      memoryBytes: 100_000_000,
+      runMsByRows: null,
+      batching: null,
+    };
   });
   return { name, modelDetails } as unknown as FunctionDetail;
 }
@@ -83,6 +92,37 @@ describe('A recording', () => {
     expect([...list.model]).toEqual([0, 1, 2, 0, 0]);
     expect(leftOut).toBe(1);
     expect(answered[0]).toEqual({ totalMs: 408, cold: true });
+  });
+
+  it('knows what runs that calls shared would have taken alone, and that others would share them again', () => {
+    const base = detail('one', ['model']);
+    const [model] = base.modelDetails;
+    const batched = {
+      ...base,
+      manifest: { batching: { maxSize: 4, maxDelayMs: 5 } },
+      modelDetails: [{ ...model, runMsByRows: [2, 3, 4, 5], batching: { maxRows: 4, unasked: false } }],
+    } as unknown as FunctionDetail;
+    const shared = [
+      record('one', 0, [run('model', 8)]),
+      record('one', 10, [run('model', 15, { together: 3 })]),
+      record('one', 10, [run('model', 22, { together: 9 })]),
+    ];
+    const { list } = toWorkload(shared, new Map([['one', batched]]));
+    // 8 alone, 15 of three are 7.5, 22 of at least four are 8.8.
+    const runMs = 8.1;
+    expect(list.models).toEqual([
+      {
+        id: 'one',
+        memoryBytes: 100_000_000,
+        loadMs: 400.123,
+        runMs,
+        batching: { maxSize: 4, maxDelayMs: 5, runMsByRows: [runMs, 12.15, 16.2, 20.25] },
+      },
+    ]);
+    // Not batched any more: its share of the run.
+    const plain = toWorkload(shared.slice(1, 2), details).list.models[0]!;
+    expect(plain.runMs).toBe(5);
+    expect(plain).not.toHaveProperty('batching');
   });
 
   it('is fetched with the figures as they were', async () => {
