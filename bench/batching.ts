@@ -1,8 +1,8 @@
-// What gathering requests is worth: throughput of one function with batching and of its twin without, in turns against one
-// daemon, so that both see the same machine.
+// What gathering requests is worth: throughput of one function that asks for batching, of a twin that says nothing of it, and of one that
+// refuses it, in turns against one daemon, so that all see the same machine.
 //   npm run bench:batching [-- --kinds mlp,cnn --megabytes 20 --clients 16 --seconds 3 --rounds 3 --size 8] [--json]
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { createHome, resolveHome } from '../src/home.ts';
 import { median } from '../src/models/profile.ts';
 import { buildNetwork, NETWORK_INPUT_ROW, type NetworkKind } from '../src/onnx/networks.ts';
 import { startDaemonChild } from './children.ts';
-import { deployModel } from './deploy.ts';
+import { deployModel, functionFolder } from './deploy.ts';
 import { throughput, type Shot } from './serving/load.ts';
 
 const { values } = parseArgs({
@@ -28,6 +28,8 @@ const { values } = parseArgs({
 });
 const clients = Number(values.clients);
 const seconds = Number(values.seconds);
+/** Calls of each side before anything is measured. */
+const COMPILED_AFTER = 2_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'gpufaas-bench-'));
 const home = resolveHome({ GPUFAAS_HOME: join(folder, 'home') });
@@ -36,19 +38,23 @@ const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 const daemon = await startDaemonChild(home.root, 'cpu:1@2GB', 'locality');
 const url = daemon.line;
 
-/** Deploys a network as a function without handler; gives what a run takes by rows. */
-async function deploy(name: string, kind: NetworkKind, seed: number, more: string): Promise<readonly number[] | null> {
-  const source = join(folder, name);
-  mkdirSync(source);
-  const network = buildNetwork({ kind, megabytes: Number(values.megabytes), seed });
-  writeFileSync(join(source, 'model.onnx'), network.encode());
-  writeFileSync(
-    join(source, 'function.yaml'),
-    `name: ${name}\nconcurrency: ${clients}\nmodels:\n  m: { path: model.onnx }\n${more}`,
-  );
-  await deployModel(url, home, source);
+/** What function.yaml says of batching, and what the sides are called. */
+const SIDES = {
+  asked: `batching: { maxSize: ${values.size}, maxDelay: 5ms }\n`,
+  unasked: '',
+  without: 'batching: false\n',
+} as const;
+type Side = keyof typeof SIDES;
+const NAMES = Object.keys(SIDES) as Side[];
+
+/** Deploys a network as a function without handler; gives what a run takes by rows, and whether it is batched. */
+async function deploy(kind: NetworkKind, side: Side) {
+  const name = `${kind}-${side}`;
+  const onnx = buildNetwork({ kind, megabytes: Number(values.megabytes), seed: 1 + NAMES.indexOf(side) }).encode();
+  await deployModel(url, home, functionFolder(folder, name, onnx, `concurrency: ${clients}\n${SIDES[side]}`));
   const client = new GpufaasClient({ url, token: readFileSync(home.token, 'utf8').trim() });
-  return (await client.function(name)).modelDetails[0]!.runMsByRows;
+  const { runMsByRows, batching } = (await client.function(name)).modelDetails[0]!;
+  return { shot: shotAt(name, kind), runMsByRows, isBatched: batching !== null };
 }
 
 /** One row for a network, in the binary form. */
@@ -68,21 +74,25 @@ function shotAt(name: string, kind: NetworkKind): Shot {
 }
 
 async function compare(kind: NetworkKind) {
-  const batching = `batching: { maxSize: ${values.size}, maxDelay: 5ms }\n`;
-  const runMsByRows = await deploy(`${kind}-with`, kind, 1, batching);
-  const runMsByRowsWithout = await deploy(`${kind}-without`, kind, 2, '');
-  const together = shotAt(`${kind}-with`, kind);
-  const single = shotAt(`${kind}-without`, kind);
-  for (const shot of [together, single]) await throughput(agent, shot, clients, 0.5);
-  const pairs: { with: number; without: number }[] = [];
+  const sides = {} as Record<Side, Awaited<ReturnType<typeof deploy>>>;
+  for (const side of NAMES) sides[side] = await deploy(kind, side);
+  for (const { shot } of Object.values(sides)) await throughput(agent, shot, clients, Infinity, COMPILED_AFTER);
+  const rounds: Record<Side, number>[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
-    // The first one changes, so that drift hits both alike.
-    const order = round % 2 === 0 ? [together, single] : [single, together];
-    const rates = new Map<Shot, number>();
-    for (const shot of order) rates.set(shot, await throughput(agent, shot, clients, seconds));
-    pairs.push({ with: rates.get(together)!, without: rates.get(single)! });
+    // Another one begins each time, so that drift hits all alike.
+    const order = NAMES.map((_, index) => NAMES[(index + round) % NAMES.length]!);
+    const rates = {} as Record<Side, number>;
+    for (const side of order) rates[side] = await throughput(agent, sides[side].shot, clients, seconds);
+    rounds.push(rates);
   }
-  return { kind, runMsByRows, runMsByRowsWithout, pairs, ratio: median(pairs.map((pair) => pair.with / pair.without)) };
+  const ratio = (side: Side): number => median(rounds.map((rates) => rates[side] / rates.without));
+  return {
+    kind,
+    runMsByRows: { asked: sides.asked.runMsByRows, unasked: sides.unasked.runMsByRows },
+    isBatchedUnasked: sides.unasked.isBatched,
+    rounds,
+    ratios: { asked: ratio('asked'), unasked: ratio('unasked') },
+  };
 }
 
 try {
@@ -92,16 +102,18 @@ try {
   if (values.json) console.log(JSON.stringify({ context, clients, results }, null, 2));
   else {
     console.log(
-      `${clients} clients, at most ${values.size} rows a run, load of the machine ${context.load!.toFixed(1)}`,
+      `${clients} clients, at most ${values.size} rows a run where it is asked for, load of the machine ${context.load!.toFixed(1)}`,
     );
     const listed = (times: readonly number[] | null): string => times?.map((ms) => ms.toFixed(1)).join(', ') ?? '?';
-    for (const { kind, runMsByRows, runMsByRowsWithout, pairs, ratio } of results) {
-      console.log(`${kind}: a run takes ${listed(runMsByRows)} ms by rows`);
-      console.log(`  as prepared without batching: ${listed(runMsByRowsWithout)} ms`);
-      for (const pair of pairs) {
-        console.log(`  with ${pair.with.toFixed(0)}/s   without ${pair.without.toFixed(0)}/s`);
+    for (const { kind, runMsByRows, isBatchedUnasked, rounds, ratios } of results) {
+      console.log(`${kind}: a run takes ${listed(runMsByRows.asked)} ms by rows`);
+      console.log(`  unasked: ${listed(runMsByRows.unasked)} ms, ${isBatchedUnasked ? 'batched' : 'not batched'}`);
+      for (const rates of rounds) {
+        console.log(`  ${NAMES.map((side) => `${side} ${rates[side].toFixed(0)}/s`).join('   ')}`);
       }
-      console.log(`  ratio ${ratio.toFixed(2)} (median)`);
+      console.log(
+        `  ratio to without: asked ${ratios.asked.toFixed(2)}, unasked ${ratios.unasked.toFixed(2)} (medians)`,
+      );
     }
   }
 } finally {

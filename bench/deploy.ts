@@ -1,10 +1,20 @@
-// Deploys a bare ONNX file through the client, as the command line does.
+// Deploys through the client, as the command line does.
 
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { DeployResult } from '../src/api/schemas.ts';
 import { GpufaasClient } from '../src/client/client.ts';
 import { packageStream, preparePackage } from '../src/client/pack.ts';
 import type { Home } from '../src/home.ts';
+
+/** A folder for a function without handler: one model, and these lines in its function.yaml. */
+export function functionFolder(parent: string, name: string, onnx: Uint8Array, more = ''): string {
+  const folder = join(parent, name);
+  mkdirSync(folder);
+  writeFileSync(join(folder, 'model.onnx'), onnx);
+  writeFileSync(join(folder, 'function.yaml'), `name: ${name}\nmodels:\n  m: { path: model.onnx }\n${more}`);
+  return folder;
+}
 
 /** Deploys a folder or an ONNX file and resolves with the daemon's result. */
 export async function deployModel(url: string, home: Home, path: string, name?: string): Promise<DeployResult> {

@@ -3,7 +3,7 @@
 // in nothing else while there is one model on one device.
 //   node bench/serving/side-by-side.ts [--kind cnn|mlp --megabytes 20 --clients 16 --seconds 3 --rounds 6 --json]
 
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { GpufaasClient } from '../../src/client/client.ts';
 import { createHome, resolveHome } from '../../src/home.ts';
 import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
 import { startDaemonChild, type Child } from '../children.ts';
-import { deployModel } from '../deploy.ts';
+import { deployModel, functionFolder } from '../deploy.ts';
 import { binaryShot, quantile, throughput, type Shot } from './load.ts';
 
 const { values } = parseArgs({
@@ -45,9 +45,8 @@ async function start(policy: string, onnx: Uint8Array): Promise<Side> {
   createHome(home);
   const child = await startDaemonChild(home.root, 'cpu:1@2GB', policy);
   children.push(child);
-  const path = join(folder, `${policy}.onnx`);
-  writeFileSync(path, onnx);
-  await deployModel(child.line, home, path, 'net');
+  // Some would be batched else, without being asked to.
+  await deployModel(child.line, home, functionFolder(home.root, 'net', onnx, 'batching: false\n'));
   const shape = [1, ...NETWORK_INPUT_ROW[kind]];
   const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, index) => (index % 31) / 31);
   return {
