@@ -9,8 +9,8 @@ import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { PsResponse } from '../../src/api/schemas.ts';
 import { GpufaasClient } from '../../src/client/client.ts';
 import { resolveHome } from '../../src/home.ts';
-import { buildNetwork, NETWORK_INPUT_ROW } from '../../src/onnx/networks.ts';
-import { seededRandom } from '../../src/random.ts';
+import { buildNetwork, NETWORK_INPUT_ROW, type NetworkKind } from '../../src/onnx/networks.ts';
+import { type Random, seededRandom } from '../../src/random.ts';
 import { startDaemonChild, type Child } from '../children.ts';
 import { deployModel } from '../deploy.ts';
 import { shoot, type Shot } from '../serving/load.ts';
@@ -19,6 +19,8 @@ import { shoot, type Shot } from '../serving/load.ts';
 export interface CacheModels {
   readonly models: number;
   readonly megabytes: number;
+  /** Default: cnn. Of an mlp, callers share runs. */
+  readonly kind?: NetworkKind;
 }
 
 /** One run over them. */
@@ -55,6 +57,8 @@ export interface CacheRunResult {
   readonly seconds: number;
 }
 
+const VARIANTS = 4;
+
 interface Case {
   readonly name: string;
   readonly shot: Shot;
@@ -63,7 +67,7 @@ interface Case {
 
 /** Deploys the models once and makes every run on a daemon of its own over them; all is ended and removed in the end. */
 export async function cacheRuns(
-  { models, megabytes }: CacheModels,
+  { models, megabytes, kind = 'cnn' }: CacheModels,
   runs: readonly CacheRun[],
 ): Promise<CacheRunResult[]> {
   const folder = mkdtempSync(join(tmpdir(), 'gpufaas-cache-'));
@@ -73,14 +77,14 @@ export async function cacheRuns(
   try {
     // Deployed with ample memory to learn what a model takes, then served with the memory a run is about.
     daemon = await startDaemonChild(home.root, 'cpu:1@20GB');
-    const cases: Case[] = [];
+    const cases: (readonly Case[])[] = [];
     let largest = 0;
     for (let index = 0; index < models; index++) {
       const path = join(folder, `net-${index}.onnx`);
-      writeFileSync(path, buildNetwork({ kind: 'cnn', megabytes, seed: index + 1 }).encode());
+      writeFileSync(path, buildNetwork({ kind, megabytes, seed: index + 1 }).encode());
       const deployed = await deployModel(daemon.line, home, path, `net-${index}`);
       largest = Math.max(largest, deployed.models[0]!.memoryBytes);
-      cases.push(await makeCase(path, `net-${index}`, index));
+      cases.push(await makeCases(path, `net-${index}`, kind, index));
       rmSync(path);
     }
     await daemon.end();
@@ -104,14 +108,27 @@ export async function cacheRuns(
   }
 }
 
-async function makeCase(path: string, name: string, index: number): Promise<Case> {
-  const shape = [1, ...NETWORK_INPUT_ROW.cnn];
+/** Requests of other numbers each, with their answers: in a run that they share none may get another's. */
+async function makeCases(path: string, name: string, kind: NetworkKind, index: number): Promise<Case[]> {
   const random = seededRandom(1000 + index);
-  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => random() * 2 - 1);
   const session = await InferenceSession.create(path);
+  const cases: Case[] = [];
+  for (let variant = 0; variant < VARIANTS; variant++) {
+    cases.push(await makeCase(session, name, [1, ...NETWORK_INPUT_ROW[kind]], random));
+  }
+  await session.release();
+  return cases;
+}
+
+async function makeCase(
+  session: InferenceSession,
+  name: string,
+  shape: readonly number[],
+  random: Random,
+): Promise<Case> {
+  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => random() * 2 - 1);
   const results = await session.run({ input: new Tensor('float32', data, shape) });
   const expected = Float32Array.from(results['output']!.data as Float32Array);
-  await session.release();
   const header = JSON.stringify({
     inputs: [{ name: 'input', shape, datatype: 'FP32', parameters: { binary_data_size: data.byteLength } }],
     parameters: { binary_data_output: true },
@@ -128,7 +145,7 @@ async function drive(
   options: CacheRun,
   client: GpufaasClient,
   url: string,
-  cases: readonly Case[],
+  cases: readonly (readonly Case[])[],
   agent: Agent,
 ): Promise<CacheRunResult> {
   const order = zipfOrder(options, cases.length);
@@ -143,7 +160,8 @@ async function drive(
 
   const caller = async (): Promise<void> => {
     while (next < order.length || kills < options.kills) {
-      const chosen = cases[order[next++ % order.length]!]!;
+      const turn = next++;
+      const chosen = cases[order[turn % order.length]!]![turn % VARIANTS]!;
       try {
         const answer = await shoot(agent, { ...chosen.shot, url: new URL(chosen.shot.url.pathname, url) });
         if (isRight(answer, chosen.expected, options.check)) right++;
@@ -179,7 +197,7 @@ async function drive(
   const seconds = (performance.now() - startMs) / 1000;
   const records = await client.invocations({ limit: right + wrong + failed.length });
   const misses = records.filter((record) => record.cache === 'miss').length;
-  const ps = await warm(client, url, cases, agent, options.settleMs);
+  const ps = await warm(client, url, cases.flat(), agent, options.settleMs);
   return {
     policy: options.policy,
     right,

@@ -1,5 +1,5 @@
 // 8 CNNs on two CPU devices that hold 3 each: 500 requests by Zipf, 16 at a time, under lalbo3 and under lb.
-//   npm run bench:cache [-- --megabytes 80 --requests 500 --kills 0 --policies lalbo3,lb --devices cpu:2@{memory}]
+//   npm run bench:cache [-- --kind cnn --megabytes 80 --requests 500 --kills 0 --policies lalbo3,lb --devices cpu:2@{memory}]
 
 import { parseArgs } from 'node:util';
 import { cacheRuns } from './cache-run.ts';
@@ -7,6 +7,7 @@ import { cacheRuns } from './cache-run.ts';
 const { values } = parseArgs({
   options: {
     models: { type: 'string', default: '8' },
+    kind: { type: 'string', default: 'cnn' },
     megabytes: { type: 'string', default: '80' },
     devices: { type: 'string', default: 'cpu:2@{memory}' },
     fit: { type: 'string', default: '3' },
@@ -20,7 +21,7 @@ const { values } = parseArgs({
 });
 
 const results = await cacheRuns(
-  { models: Number(values.models), megabytes: Number(values.megabytes) },
+  { models: Number(values.models), megabytes: Number(values.megabytes), kind: values.kind === 'mlp' ? 'mlp' : 'cnn' },
   values.policies.split(',').map((policy) => ({
     devices: values.devices,
     fit: Number(values.fit),

@@ -29,24 +29,28 @@ export interface Outcome {
 /** Failures that killing workers may cause: each with its documented status. */
 const EXPECTED_FAILURES = new Set(['WORKER_DIED', 'NO_DEVICE', 'QUEUE_FULL', 'TIMEOUT', 'OUT_OF_MEMORY']);
 
-/** Writes a model to be deployed and gives what to ask of it: JSON and binary at once. */
+/** Writes a model to be deployed and gives what to ask of it, by JSON and in binary; of other numbers, since they may share a run. */
 export async function modelAsks(folder: string, name: string, megabytes: number, seed: number): Promise<Ask[]> {
   const path = join(folder, `${name}.onnx`);
   writeFileSync(path, buildNetwork({ kind: 'mlp', megabytes, seed }).encode());
   const shape = [1, ...NETWORK_INPUT_ROW.mlp];
   const random = seededRandom(1000 + seed);
-  const data = Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.fround(random() * 2 - 1));
+  const numbers = (): Float32Array<ArrayBuffer> =>
+    Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => Math.fround(random() * 2 - 1));
+  const [inJson, inBinary] = [numbers(), numbers()];
   const session = await InferenceSession.create(path);
   const [output] = session.outputNames;
-  const expected = Float32Array.from(
-    (await session.run({ input: new Tensor('float32', data, shape) }))[output!]!.data as Float32Array,
-  );
+  const answerTo = async (data: Float32Array): Promise<Float32Array> =>
+    Float32Array.from(
+      (await session.run({ input: new Tensor('float32', data, shape) }))[output!]!.data as Float32Array,
+    );
+  const [ofJson, ofBinary] = [await answerTo(inJson), await answerTo(inBinary)];
   await session.release();
   const input = { name: 'input', shape, datatype: 'FP32' };
-  const json = Buffer.from(JSON.stringify({ inputs: [{ ...input, data: [...data] }] }));
+  const json = Buffer.from(JSON.stringify({ inputs: [{ ...input, data: [...inJson] }] }));
   const head = Buffer.from(
     JSON.stringify({
-      inputs: [{ ...input, parameters: { binary_data_size: data.byteLength } }],
+      inputs: [{ ...input, parameters: { binary_data_size: inBinary.byteLength } }],
       parameters: { binary_data_output: true },
     }),
   );
@@ -58,17 +62,17 @@ export async function modelAsks(folder: string, name: string, megabytes: number,
       body: json,
       check: (_status, body) => {
         const { outputs } = JSON.parse(body.toString()) as { outputs: { data: number[] }[] };
-        return compare(outputs[0]!.data, expected);
+        return compare(outputs[0]!.data, ofJson);
       },
     },
     {
       kind: 'binary',
       path: `/v2/models/${name}/infer`,
       headers: { 'content-type': 'application/octet-stream', 'inference-header-content-length': String(head.length) },
-      body: Buffer.concat([head, Buffer.from(data.buffer)]),
+      body: Buffer.concat([head, Buffer.from(inBinary.buffer)]),
       check: (_status, body) => {
-        const bytes = new Uint8Array(body.subarray(-expected.byteLength));
-        return compare(new Float32Array(bytes.buffer), expected);
+        const bytes = new Uint8Array(body.subarray(-ofBinary.byteLength));
+        return compare(new Float32Array(bytes.buffer), ofBinary);
       },
     },
   ];
