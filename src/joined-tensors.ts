@@ -50,7 +50,7 @@ export function joinInputs(requests: readonly (readonly Tensor[])[]): Tensor[] {
   });
 }
 
-/** Splits outputs along axis 0 into one set per request, as views of the same bytes. */
+/** Splits outputs along axis 0 into one set per request, each with bytes of its own. */
 export function splitOutputs(outputs: readonly Tensor[], rows: readonly number[]): Tensor[][] {
   const total = rows.reduce((sum, count) => sum + count, 0);
   const sets: Tensor[][] = rows.map(() => []);

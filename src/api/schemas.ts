@@ -15,6 +15,8 @@ export const runTimingSchema = z.object({
   runMs: z.number(),
   /** How many requests shared the run; absent: it had it to itself. */
   together: z.number().optional(),
+  /** It went along in a run that is on the record of another request. */
+  wentAlong: z.literal(true).optional(),
 });
 export type RunTiming = z.infer<typeof runTimingSchema>;
 

@@ -10,31 +10,42 @@ import type { Pending } from './pending.ts';
 export type BatchAnswer =
   | (Pick<RunResult, 'outputs' | 'runMs'> & {
       /** The run that gave it, if it was shared: all its rows, and of how many requests. */
-      readonly shared?: { readonly rows: number; readonly requests: number };
+      readonly shared?: { readonly rows: number; readonly requests: number; readonly isFirst: boolean };
     })
   | GpufaasError;
 
+/** What became of several requests, in their order. */
+export interface Batch {
+  readonly answers: BatchAnswer[];
+  /** A joint run failed all whose requests ran well by themselves. */
+  readonly failedTogether: boolean;
+}
+
 /**
- * Runs several requests together where their tensors allow it, the others by themselves; answers in their order. Where a joint
- * run fails, each runs by itself. Throws WORKER_DIED alone.
+ * Runs several requests together where their tensors allow it, the others by themselves. Where a joint run fails, each runs by
+ * itself. Throws WORKER_DIED alone.
  */
 export async function runBatch(
   runner: Pick<Runner, 'run'>,
   model: string,
   members: readonly Pick<Pending, 'request'>[],
-): Promise<BatchAnswer[]> {
+): Promise<Batch> {
   const groups = Map.groupBy(members.keys(), (index) => {
     const { inputs, rows } = members[index]!.request;
     return canJoin(inputs, rows) ? batchKey(inputs) : index;
   });
   const answers: BatchAnswer[] = [];
+  let failedTogether = false;
   for (const group of groups.values()) {
     const joint = group.length > 1 ? await runJoined(runner, model, members, group) : null;
     for (const [place, index] of group.entries()) {
       answers[index] = joint?.[place] ?? (await runAlone(runner, model, members[index]!.request.inputs));
     }
+    if (joint === null && group.length > 1) {
+      failedTogether ||= group.every((index) => !(answers[index] instanceof GpufaasError));
+    }
   }
-  return answers;
+  return { answers, failedTogether };
 }
 
 /** null if the joint run failed for a reason that may lie with one of them. */
@@ -49,7 +60,11 @@ async function runJoined(
     const { outputs, runMs } = await runner.run(model, joinInputs(requests.map(({ inputs }) => inputs)));
     const rows = requests.map((request) => request.rows);
     const shared = { rows: rows.reduce((sum, count) => sum + count, 0), requests: requests.length };
-    return splitOutputs(outputs, rows).map((set) => ({ outputs: set, runMs, shared }));
+    return splitOutputs(outputs, rows).map((set, index) => ({
+      outputs: set,
+      runMs,
+      shared: { ...shared, isFirst: index === 0 },
+    }));
   } catch (thrown) {
     if (toGpufaasError(thrown).code === 'WORKER_DIED') throw thrown;
     return null;

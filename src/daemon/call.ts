@@ -51,7 +51,7 @@ export class Call {
   runEnded(model: string, result: InferenceResult | null): void {
     if (--this.#waitingRuns === 0) this.#waitedMs += this.#clock.now() - this.#waitingSinceMs;
     if (result === null) return;
-    const { device, cache, queueMs, loadMs, hiddenLoadMs, runMs, together, decision } = result;
+    const { device, cache, queueMs, loadMs, hiddenLoadMs, runMs, together, wentAlong, decision } = result;
     this.#runs.push({
       model,
       device,
@@ -61,6 +61,7 @@ export class Call {
       ...(hiddenLoadMs > 0 && { hiddenLoadMs: round(hiddenLoadMs) }),
       runMs: round(runMs),
       ...(together > 1 && { together }),
+      ...(wentAlong && { wentAlong }),
     });
     if (decision !== null) {
       this.#decisions.push({ model, device, reason: decision.reason, considered: [...decision.considered] });

@@ -167,8 +167,11 @@ export class Catalog {
 
   /** How requests for a model share runs; null: they don't. */
   batching(key: string): BatchingSpec | null {
-    const spec = modelSpec(key, this.usesOf(key), this.#batchesUnasked).batching ?? null;
-    return spec?.unasked === true && this.#dispatcher.batchesDiffer(key) ? null : spec;
+    return this.#specOf(key, this.usesOf(key)).batching ?? null;
+  }
+
+  #specOf(key: string, uses: readonly { serving: Serving; model: ServingModel }[]): ModelSpec {
+    return modelSpec(key, uses, this.#batchesUnasked && !this.#dispatcher.batchesDiffer(key));
   }
 
   /** Tells the scheduler what the uses of a model ask for now. */
@@ -180,7 +183,7 @@ export class Catalog {
       return;
     }
     this.#known.add(key);
-    this.#dispatcher.addModel(loadable(first.model), modelSpec(key, uses, this.#batchesUnasked));
+    this.#dispatcher.addModel(loadable(first.model), this.#specOf(key, uses));
     const pinned = uses.some(
       ({ serving }) => serving.version.manifest.keepAliveMs === null || this.#pinned.has(serving.version.name),
     );

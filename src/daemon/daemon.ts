@@ -15,7 +15,7 @@ import { createHome, type Home } from '../home.ts';
 import { clearArtefacts, removeArtefacts } from '../models/artefact.ts';
 import { createModelFetcher } from '../models/pull.ts';
 import { createModelStore } from '../models/store.ts';
-import { createScheduler } from '../scheduling/scheduler.ts';
+import { createScheduler, policyNamed } from '../scheduling/scheduler.ts';
 import { openDatabase } from '../store/database.ts';
 import { createAsyncCallStore } from '../store/async-calls.ts';
 import { createFunctionStore } from '../store/functions.ts';
@@ -168,7 +168,8 @@ async function compose(options: DaemonOptions, undo: (() => void | Promise<void>
   undo.push(() => hostCache?.close());
   const hostTier = new HostTier(hostCache);
   // What emulated devices do is what the policy says of the models' figures, and on a card nothing of it was seen yet.
-  const batchesUnasked = devices.every(({ kind }) => kind === 'cpu');
+  const batchesUnasked =
+    devices.every(({ kind }) => kind === 'cpu') && policyNamed(policy).batches?.({ policy }) === true;
   const catalog = new Catalog(dispatcher, batchesUnasked);
   const inventory = new Inventory(dispatcher, catalog, clock, hostTier);
   const logs = new LogHub(history);

@@ -14,9 +14,9 @@ import { type LoadTier, Observations, type Refined } from './observations.ts';
 import type { Pending, PendingRequests } from './pending.ts';
 import { rejection } from './rejections.ts';
 import { resultOf } from './result.ts';
+import { RunsOfSeveral } from './runs-of-several.ts';
 import { narrow, widen } from './side-by-side.ts';
 import type { Load, Slot } from './slot.ts';
-import { Together } from './together.ts';
 
 type Action<T extends SchedulerAction['type']> = Extract<SchedulerAction, { type: T }>;
 type Ran = Exclude<BatchAnswer, GpufaasError>;
@@ -47,7 +47,7 @@ export class Executor {
   readonly #pending: PendingRequests;
   readonly #health: ModelHealth;
   readonly #observations = new Observations();
-  readonly #together: Together;
+  readonly #several: RunsOfSeveral;
   readonly #ends: EndsAhead;
   readonly #apply: (event: SchedulerEvent) => void;
   readonly #emit: (event: DispatcherEvent) => void;
@@ -60,7 +60,7 @@ export class Executor {
     this.#apply = apply;
     this.#emit = emit;
     this.#beforeLoad = beforeLoad;
-    this.#together = new Together({ observations: this.#observations, apply, emit });
+    this.#several = new RunsOfSeveral({ observations: this.#observations, apply, emit });
     this.#ends = new EndsAhead(clock, () => this.#pending.size > this.#requestsRunning());
   }
 
@@ -94,7 +94,7 @@ export class Executor {
 
   /** True if batches of the model that nobody asked for were given up. */
   batchesDiffer(model: string): boolean {
-    return this.#together.batchesDiffer(model);
+    return this.#several.batchesDiffer(model);
   }
 
   /** The model is used by nobody any more. */
@@ -102,7 +102,7 @@ export class Executor {
     this.models.delete(model);
     this.loadFailures.delete(model);
     this.#observations.forget(model);
-    this.#together.forget(model);
+    this.#several.forget(model);
   }
 
   /** Resolves when the evictions under way on the device (null: on any) have ended, well or not. */
@@ -142,6 +142,7 @@ export class Executor {
     const ended: RequestId[] = [];
     for (const run of slot.runs.values()) {
       suspects.set(run.model, 'run');
+      if (run.unasked === true) this.#several.died(slot.device.id, run.model);
       for (const id of run.requests) {
         const pending = this.#pending.get(id);
         if (pending === undefined) ended.push(id);
@@ -300,7 +301,14 @@ export class Executor {
       const beganAtMs = Math.max(now, Math.min(lastEndedAtMs, endedAtMs - runMs));
       this.#pending.answer(
         pending,
-        resultOf(pending, { outputs, together: shared?.requests ?? 1 }, action, load, beganAtMs, endedAtMs),
+        resultOf(
+          pending,
+          { outputs, together: shared?.requests ?? 1, wentAlong: shared?.isFirst === false },
+          action,
+          load,
+          beganAtMs,
+          endedAtMs,
+        ),
       );
     };
     const announce = (): void => {
@@ -351,7 +359,7 @@ export class Executor {
       if (retry) this.requestComes();
       this.giveUp(lost, error);
     };
-    if (only === null) this.#together.run(slot, action, members, load, answerEarly).then(succeeded, failed);
+    if (only === null) this.#several.run(slot, action, members, load, answerEarly).then(succeeded, failed);
     else slot.runner.run(action.model, only.request.inputs).then((result) => succeeded([result]), failed);
   }
 

@@ -39,6 +39,8 @@ export interface InferenceResult {
   readonly runMs: number;
   /** How many requests shared the run. */
   readonly together: number;
+  /** The run is on the record of another one of them. */
+  readonly wentAlong: boolean;
   readonly decision: Decision | null;
 }
 

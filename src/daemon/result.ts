@@ -7,7 +7,7 @@ import type { Load } from './slot.ts';
 /** Times in milliseconds on the dispatcher's clock; `load` is that of the copy that ran it, undefined if it is gone. */
 export function resultOf(
   { submittedAtMs, request }: Pending,
-  { outputs, together }: Pick<InferenceResult, 'outputs' | 'together'>,
+  { outputs, together, wentAlong }: Pick<InferenceResult, 'outputs' | 'together' | 'wentAlong'>,
   { device, cache, decision }: Extract<SchedulerAction, { type: 'run' }>,
   load: Load | undefined,
   startedAtMs: number,
@@ -24,6 +24,7 @@ export function resultOf(
   return {
     outputs,
     together,
+    wentAlong,
     device,
     cache: isMiss ? 'miss' : 'hit',
     queueMs: Math.max(0, startedAtMs - submittedAtMs - loadMs),

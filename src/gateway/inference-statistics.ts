@@ -14,7 +14,7 @@ interface Duration {
 interface Row {
   lastInferenceMs: number;
   inferences: number;
-  /** Runs: one that several requests shared counts in parts. */
+  /** Runs: one that several requests shared counts once. */
   executions: number;
   readonly success: Duration;
   readonly fail: Duration;
@@ -68,7 +68,7 @@ export class InferenceStatistics {
       const row = rows.get(run.model) ?? newRow();
       rows.set(run.model, row);
       row.inferences++;
-      row.executions += 1 / (run.together ?? 1);
+      if (run.wentAlong !== true) row.executions++;
       row.lastInferenceMs = Math.max(row.lastInferenceMs, Date.parse(record.arrivedAt));
       add(row.success, run.queueMs + run.loadMs + run.runMs);
       // A wait for a load is a wait to the caller of the protocol, which knows no loads.
@@ -96,7 +96,7 @@ export class InferenceStatistics {
       version: String(found.served.version),
       last_inference: lastInferenceMs,
       inference_count: inferences,
-      execution_count: Math.round(executions),
+      execution_count: executions,
       inference_stats: {
         success,
         fail,

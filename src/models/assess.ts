@@ -198,7 +198,7 @@ async function compare(
     const asksForNone = hasRoom && batchRows === 1 && options.device.kind === 'cpu';
     const deadlineMs = startedMs + limitMs * SHARING_SHARE;
     const times = asksForNone
-      ? await trySharedRuns(trial, served.id, stored, measured.memoryBytes, deadlineMs).catch(() => null)
+      ? await trySharedRuns(trial, served.id, stored, measured, deadlineMs).catch(() => null)
       : null;
     const shared = times === null ? {} : { runMsByRows: times, sharedRows: times.length };
     options.signal?.throwIfAborted();

@@ -23,10 +23,15 @@ export function largestDifference(a: readonly Tensor[], b: readonly Tensor[]): n
 }
 
 /**
- * True if both sets hold the same tensors: floats where |a - b| <= tolerance * max(1, |b|) (FP16 within what it can tell apart), all else
- * bit by bit.
+ * True if both sets hold the same tensors: floats where |a - b| <= tolerance * max(unit, |b|) (FP16 within what it can tell apart), all else
+ * bit by bit. `units` has one number for each tensor (default 1).
  */
-export function areSameAnswers(a: readonly Tensor[], b: readonly Tensor[], tolerance: number): boolean {
+export function areSameAnswers(
+  a: readonly Tensor[],
+  b: readonly Tensor[],
+  tolerance: number,
+  units: readonly number[] = [],
+): boolean {
   if (a.length !== b.length) return false;
   return a.every((left, index) => {
     const right = b[index]!;
@@ -34,15 +39,37 @@ export function areSameAnswers(a: readonly Tensor[], b: readonly Tensor[], toler
     if (left.shape.join() !== right.shape.join() || left.data.byteLength !== right.data.byteLength) return false;
     const float = FLOATS[left.datatype];
     if (float === undefined) return Buffer.compare(left.data, right.data) === 0;
-    return differenceOf(left, right, float) <= Math.max(tolerance, float.precision);
+    return differenceOf(left, right, float, units[index]) <= Math.max(tolerance, float.precision);
   });
 }
 
-/** The largest |a - b| / max(1, |b|) of two tensors of equal length; Infinity where only one of two is no number. */
+/**
+ * What differences in each output are to be measured by, from several answers of one model: the largest number in it, at most 1. Where all are
+ * small, small differences count.
+ */
+export function unitsOf(answers: readonly (readonly Tensor[])[]): number[] {
+  return (answers[0] ?? []).map((_, output) => {
+    let largest = 0;
+    for (const answer of answers) {
+      const { datatype, data } = answer[output]!;
+      const float = FLOATS[datatype];
+      if (float === undefined) continue;
+      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+      for (let index = 0; index < data.byteLength / float.width; index++) {
+        const value = Math.abs(float.read(view, index));
+        if (value > largest && value < Infinity) largest = value;
+      }
+    }
+    return Math.min(1, largest);
+  });
+}
+
+/** The largest |a - b| / max(unit, |b|) of two tensors of equal length; Infinity where only one of two is no number. */
 function differenceOf(
   { data: left }: Tensor,
   { data: right }: Tensor,
   { width, read }: { readonly width: number; readonly read: Read },
+  unit = 1,
 ): number {
   let largest = 0;
   const x = new DataView(left.buffer, left.byteOffset, left.byteLength);
@@ -51,7 +78,7 @@ function differenceOf(
     const one = read(x, index);
     const two = read(y, index);
     if (Object.is(one, two) || one === two) continue;
-    const difference = Math.abs(one - two) / Math.max(1, Math.abs(two));
+    const difference = Math.abs(one - two) / Math.max(unit, Math.abs(two));
     if (Number.isNaN(difference)) return Infinity;
     if (difference > largest) largest = difference;
   }

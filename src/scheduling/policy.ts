@@ -11,6 +11,8 @@ export interface Policy {
   readonly name: string;
   /** True if its loads may go on beside runs where the device allows it. */
   overlaps?(options: SchedulerOptions): boolean;
+  /** True if it lets requests share runs: then models may be batched that nobody asked it for. */
+  batches?(options: SchedulerOptions): boolean;
   create(pool: Pool, options: SchedulerOptions): PolicyInstance;
 }
 

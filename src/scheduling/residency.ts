@@ -152,7 +152,7 @@ export class Residency {
   firstFreeCopy(model: ModelState): Copy | undefined {
     for (;;) {
       const copy = model.copiesByFreeAt.top();
-      if (copy === undefined || copy.freeAtMs === copy.device.freeAtMs) return copy;
+      if (copy === undefined || Object.is(copy.freeAtMs, copy.device.freeAtMs)) return copy;
       copy.freeAtMs = copy.device.freeAtMs;
       copy.device.highestKeyMs = Math.max(copy.device.highestKeyMs, copy.freeAtMs);
       model.copiesByFreeAt.put(copy);

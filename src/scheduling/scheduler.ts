@@ -197,16 +197,19 @@ class Scheduler implements SchedulingCore {
       this.#instance.modelAdded?.(model);
       return;
     }
+    // Of a model that stayed, runs have shown more than its deployment did, and nobody will tell that again.
+    const learnt = known.removed ? undefined : known.batching?.runMsByRows;
+    const news = known.removed ? spec : { memoryBytes: spec.memoryBytes };
     known.removed = false;
     this.#removed.delete(known);
     known.keepAliveMs = spec.keepAliveMs;
-    known.batching = known.batchesDiffer && spec.batching?.unasked === true ? undefined : spec.batching;
+    known.batching = spec.batching && { ...spec.batching, ...(learnt && { runMsByRows: learnt }) };
     for (const copy of known.copies.values()) {
       this.#pool.residency.want(copy);
       // Requests that are joined need no instances.
       if (known.batching !== undefined) this.#pool.residency.instances.narrow(copy);
     }
-    observe(known, spec);
+    observe(known, news);
   }
 }
 
@@ -226,10 +229,7 @@ function observe(
   model.observeLoad(seen);
   if (seen.runMs !== undefined) model.runMs = seen.runMs;
   if (seen.sideBySideMs !== undefined) model.sideBySideMs = seen.sideBySideMs;
-  if (seen.batchesDiffer === true && model.batching?.unasked === true) {
-    model.batchesDiffer = true;
-    model.batching = undefined;
-  }
+  if (seen.batchesDiffer === true && model.batching?.unasked === true) model.batching = undefined;
   if (seen.runMsByRows !== undefined && model.batching !== undefined) {
     model.batching = { ...model.batching, runMsByRows: seen.runMsByRows };
   }

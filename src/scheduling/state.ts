@@ -33,8 +33,6 @@ export class ModelState {
   /** What runs side by side take together; null: not known yet. */
   sideBySideMs: number | null = null;
   batching: BatchingSpec | undefined;
-  /** Batches that nobody asked for did not answer as runs alone do. */
-  batchesDiffer = false;
   keepAliveMs: number | undefined;
   pinned = false;
   barred = false;
@@ -85,7 +83,8 @@ export class ModelState {
 
   /** The expected time of one run over so many rows, in milliseconds; beyond the known rows the last step repeats. */
   runMsOf(rows: number): number {
-    if (rows === 1) return this.runMs;
+    // A request of no rows is one run all the same.
+    if (rows <= 1) return this.runMs;
     const table = this.batching?.runMsByRows;
     if (table === undefined || table.length === 0) return this.runMs * rows;
     // What single rows are seen to take moves the whole table: else rows would look free on a machine that got slower.

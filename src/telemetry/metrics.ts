@@ -267,8 +267,7 @@ function countForeign(foreign: ForeignMetrics, record: InvocationRecord, single:
   for (const run of record.runs) {
     const model = nameOf(run.model);
     for (const counter of [foreign.success, foreign.inferences]) counter.labels(model, version).inc();
-    // Each of those that shared a run counts its part of it.
-    foreign.executions.labels(model, version).inc(1 / (run.together ?? 1));
+    if (run.wentAlong !== true) foreign.executions.labels(model, version).inc();
     foreign.queueUs.labels(model, version).inc(Math.round(run.queueMs * 1000));
     foreign.inferUs.labels(model, version).inc(Math.round(run.runMs * 1000));
     foreign.requestUs.labels(model, version).inc(Math.round((run.queueMs + run.loadMs + run.runMs) * 1000));

@@ -64,8 +64,8 @@ function renderRuns(runs: readonly RunTiming[]): string {
   ]);
 }
 
-/** Calls whose rows went through the model together. */
-const sharedBy = ({ together }: RunTiming): string => (together === undefined ? '-' : `${together} calls`);
+/** Requests whose rows went through the model together. */
+const sharedBy = ({ together }: RunTiming): string => (together === undefined ? '-' : `${together} requests`);
 
 function renderDecision(decision: DecisionRecord): string {
   const title = styleText('bold', `${decision.model} → ${decision.device}`, { stream: process.stdout });

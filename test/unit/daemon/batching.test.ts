@@ -71,7 +71,7 @@ describe('the members of a batch', () => {
 
   it('get their own answers, whatever is wrong with others', async () => {
     const model = adder();
-    const answers = await runBatch(model, 'm', [
+    const { answers } = await runBatch(model, 'm', [
       good(1),
       member([tensor([1, 1], [2])]),
       good(3),
@@ -95,7 +95,7 @@ describe('the members of a batch', () => {
       if (inputs[0]!.shape[0]! > 1) throw new GpufaasError('OUT_OF_MEMORY', 'too many rows');
       return model.run(id, inputs);
     };
-    const answers = await runBatch({ run }, 'm', [good(1), good(2)]);
+    const { answers } = await runBatch({ run }, 'm', [good(1), good(2)]);
     expect(answers.map((answer) => (answer as RunResult).outputs[0]!.data[0])).toEqual([11, 12]);
   });
 

@@ -57,14 +57,14 @@ describe('a batch that nobody asked for', () => {
 
   it('compares another request each time', async () => {
     const seen: number[] = [];
-    for (const number of [0, 1, 2]) {
+    for (const number of [500, 1000, 1500, 2000]) {
       const runner = runnerOf((rows) => {
         if (rows.length === 1) seen.push(rows[0]!);
         return double(rows);
       });
       await answersOf(runner, MEMBERS, number);
     }
-    expect(new Set(seen).size).toBe(3);
+    expect(new Set(seen).size).toBe(4);
   });
 
   it('gives all what they get alone where one differs', async () => {
@@ -85,9 +85,19 @@ describe('a batch that nobody asked for', () => {
       if (rows.some((value) => value < 0)) throw new GpufaasError('BAD_TENSOR', 'no such row');
       return double(rows);
     });
-    const { values, fault } = await answersOf(runner, [member(-1), member(-2), member(3)], 0);
-    expect(values).toEqual(['BAD_TENSOR', 'BAD_TENSOR', 6]);
+    const { values, fault } = await answersOf(runner, [member(-1), member(2), member(3)], 0);
+    expect(values).toEqual(['BAD_TENSOR', 4, 6]);
     expect(fault).toBeNull();
+  });
+
+  it('is not given up for requests that can not be joined', async () => {
+    const odd = (value: number): Pick<Pending, 'request'> => ({ request: { ...member(value).request, rows: 2 } });
+    expect(await answersOf(runnerOf(double), [odd(1), odd(2), odd(3)], 0)).toEqual({ values: [2, 4, 6], fault: null });
+  });
+
+  it('finds what mixes rows in small numbers', async () => {
+    const small = runnerOf((rows) => mix(rows).map((value) => 1e-7 * value));
+    expect((await answersOf(small, MEMBERS, 0)).fault).toBe('the answers differ');
   });
 
   it('passes on the death of the worker', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { areSameAnswers, largestDifference } from '../../../src/models/same-answers.ts';
+import { areSameAnswers, largestDifference, unitsOf } from '../../../src/models/same-answers.ts';
 import type { Datatype, Tensor } from '../../../src/tensors.ts';
 
 function tensor(datatype: Datatype, data: ArrayBufferView, name = 'y'): Tensor {
@@ -36,6 +36,16 @@ describe('two answers are the same', () => {
     expect(areSameAnswers(a, b, 1e-4)).toBe(same);
     expect(areSameAnswers(b, a, 1e-4)).toBe(same);
   });
+});
+
+it('what small numbers differ by is measured by the largest of all answers', () => {
+  const [a, b, c] = [fp32(1e-6, 0), fp32(1e-6, 4e-8), fp32(-2e-6, NaN)] as const;
+  expect(areSameAnswers(a, b, 1e-4)).toBe(true);
+  const units = unitsOf([a, b, c]);
+  expect(units).toEqual([Math.fround(2e-6)]);
+  expect(areSameAnswers(a, b, 1e-4, units)).toBe(false);
+  expect(areSameAnswers(a, fp32(1e-6, 1e-10), 1e-4, units)).toBe(true);
+  expect(unitsOf([fp32(5, Infinity)])).toEqual([1]);
 });
 
 it('the largest difference is told of FP32 alone', () => {

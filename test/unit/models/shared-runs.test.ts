@@ -34,8 +34,9 @@ function trialOf({
     memory: async () => ({ residentBytes: 10 * MB, peakBytes: peakBytes as number | null }),
   };
 }
-const timesOf = (trial: ReturnType<typeof trialOf>, spec = SPEC) =>
-  trySharedRuns(trial, 'm', spec, 10 * MB, performance.now() + 1_000);
+const MEASURED = { runMs: 1, runMsByRows: [1, 1, 1, 1, 1, 1, 1, 2], memoryBytes: 10 * MB };
+const timesOf = (trial: ReturnType<typeof trialOf>, spec = SPEC, measured = MEASURED, limitMs = 1_000) =>
+  trySharedRuns(trial, 'm', spec, measured, performance.now() + limitMs);
 
 describe('requests share runs', () => {
   it('where eight rows take hardly longer than one', async () => {
@@ -48,6 +49,27 @@ describe('requests share runs', () => {
   it('up to half of what they take alone, not from there', async () => {
     expect(await timesOf(trialOf({ msOf: (rows) => (rows === 8 ? 4 : 1) }))).not.toBeNull();
     expect(await timesOf(trialOf({ msOf: (rows) => (rows === 8 ? 4.1 : 1) }))).toBeNull();
+  });
+
+  it('are not tried where a full run was measured to gain too little, or was not measured', async () => {
+    const trial = trialOf();
+    expect(await timesOf(trial, SPEC, { ...MEASURED, runMsByRows: [1, 2, 3, 4, 5, 6, 6, 6.1] })).toBeNull();
+    expect(await timesOf(trial, SPEC, { ...MEASURED, runMsByRows: [1, 1, 1, 1] })).toBeNull();
+    expect(trial.sizes).toEqual([]);
+    expect(await timesOf(trial, SPEC, { ...MEASURED, runMsByRows: [1, 2, 3, 4, 5, 6, 6, 6] })).not.toBeNull();
+  });
+
+  it('are not tried when there is no time left, nor for longer than there is', async () => {
+    const late = trialOf();
+    expect(await timesOf(late, SPEC, MEASURED, -1)).toBeNull();
+    expect(late.sizes).toEqual([]);
+    const slow = trialOf();
+    const run: typeof slow.run = async (id, inputs) => {
+      await new Promise((resolve) => void setTimeout(resolve, 20));
+      return slow.run(id, inputs);
+    };
+    expect(await timesOf({ ...slow, run }, SPEC, MEASURED, 100)).toBeNull();
+    expect(slow.sizes.length).toBeLessThan(8);
   });
 
   it('not if a full run needs memory that is not accounted', async () => {
@@ -76,6 +98,14 @@ describe('requests share runs', () => {
     ],
     ['turns their order', (rows) => rows.toReversed()],
     ['answers several rows with one', (rows) => [rows[0]!]],
+    ['answers everything alike', (rows) => rows.map(() => [1, NaN])],
+    [
+      'mixes rows in small numbers',
+      (rows) => {
+        const mean = rows.reduce((sum, [first]) => sum + first!, 0) / rows.length;
+        return rows.map((row) => row.map((value) => 1e-8 * (value + mean)));
+      },
+    ],
     [
       'goes wrong with three rows only',
       (rows) => (rows.length === 3 ? rows.map((row) => row.map((value) => value + 1)) : rows),

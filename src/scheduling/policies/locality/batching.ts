@@ -18,9 +18,11 @@ export function nextBatch(model: ModelState, isOn: boolean): RequestState[] {
   let [bestCount, bestRows] = [1, 0];
   for (const request of model.waiting) {
     if (batch.length > 0 && rows + request.rows > batching!.maxSize) break;
+    // What a worker died of in a batch that nobody asked for is tried again alone.
+    if (batching?.unasked === true && request.returned && batch.length > 0) break;
     batch.push(request);
     rows += request.rows;
-    if (!isOn || batching === undefined) return batch;
+    if (!isOn || batching === undefined || (batching.unasked === true && request.returned)) return batch;
     // A few rows may gain nothing where many do, so the search goes on to the largest batch there could be.
     if (bestRows === 0 || gains(model, bestRows, rows)) [bestCount, bestRows] = [batch.length, rows];
   }

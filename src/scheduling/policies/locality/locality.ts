@@ -31,6 +31,7 @@ export function localityWith(tuning: Tuning): Policy {
   return {
     name: 'locality',
     overlaps: (options) => switchesWithout(options.disable).overlap,
+    batches: (options) => switchesWithout(options.disable).batching,
     create: (pool, options) => new Locality(pool, options, tuning),
   };
 }
