@@ -1,5 +1,5 @@
 // The models of one worker process: loads and evictions strictly in the order given, runs beside them. Keeps one warm
-// empty host ahead, so that a load does not wait for a thread to start.
+// empty host ahead, so that a load does not wait for a thread to start; where evictions make room for loads, none starts at all.
 
 import { GpufaasError } from '../errors.ts';
 import type { HostedSignature, ModelHost } from './model-host.ts';
@@ -20,12 +20,17 @@ interface Resident {
 
 const rssBytes = (): number => process.memoryUsage.rss();
 
+/** How long an emptied host waits for a load, in milliseconds. */
+const NEXT_LOAD_MS = 100;
+
 /** What is resident in this process. */
 export class Residents {
   readonly #startHost: StartHost;
   readonly #resident = new Map<string, Resident>();
   #spare: Promise<ModelHost> | undefined;
   #spareWarm = false;
+  /** An empty host beside the spare, until it ends. */
+  #next: { readonly host: ModelHost; readonly timer: NodeJS.Timeout } | undefined;
   /** Hosts that are no longer wanted and have not ended. */
   #late = 0;
   #memoryTail: Promise<unknown> = Promise.resolve();
@@ -69,14 +74,32 @@ export class Residents {
     this.#refill.unref();
   }
 
+  /** The one that an eviction emptied a moment ago takes its place. */
   #takeSpare(): void {
-    this.#spare = undefined;
-    this.#spareWarm = false;
+    const next = this.#next;
+    clearTimeout(next?.timer);
+    this.#next = undefined;
+    if (next !== undefined) this.#late--;
+    this.#spare = next === undefined ? undefined : Promise.resolve(next.host);
+    this.#spareWarm = next !== undefined;
   }
 
-  /** An empty host becomes the spare, or ends if there is one; one that only starts is too late, and ends when it is up. */
+  /**
+   * An empty host becomes the spare; one that only starts is too late, and ends when it is up. If one is warm already, it waits for a
+   * moment: most evictions make room for a load, which takes the spare.
+   */
   async #keep(host: ModelHost): Promise<void> {
-    if (this.#spareWarm) return host.end();
+    if (this.#spareWarm && this.#next !== undefined) return host.end();
+    if (this.#spareWarm) {
+      this.#late++;
+      const end = (): void => {
+        this.#next = undefined;
+        const ended = (): void => void this.#late--;
+        host.end().then(ended, ended);
+      };
+      this.#next = { host, timer: setTimeout(end, NEXT_LOAD_MS) };
+      return;
+    }
     clearTimeout(this.#refill);
     if (this.#spare !== undefined) this.#endWhenUp(this.#spare);
     this.#spare = Promise.resolve(host);
@@ -197,11 +220,12 @@ export class Residents {
   async clear(): Promise<void> {
     await Promise.all([...this.#resident.keys()].map((modelId) => this.evict(modelId)));
     clearTimeout(this.#refill);
-    const spare = this.#spare;
-    this.#takeSpare();
-    await spare?.then(
-      (host) => host.end(),
-      () => undefined,
-    );
+    for (let spare = this.#spare; spare !== undefined; spare = this.#spare) {
+      this.#takeSpare();
+      await spare.then(
+        (host) => host.end(),
+        () => undefined,
+      );
+    }
   }
 }
