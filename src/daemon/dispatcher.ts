@@ -325,7 +325,8 @@ export class Dispatcher {
   }
 }
 
-/** The device as the core sees it. Only a CPU has cores to share among instances of one model. */
+/** The device as the core sees it. Only a CPU has cores to share: among instances of one model, and between loads and runs. */
 function specOf({ id, memoryBytes, overlap, kind, threads }: Device): DeviceSpec {
-  return { id, memoryBytes, overlap, instances: kind === 'cpu' ? threads : 1 };
+  const isCpu = kind === 'cpu';
+  return { id, memoryBytes, overlap, loadsSlowRuns: isCpu, instances: isCpu ? threads : 1 };
 }

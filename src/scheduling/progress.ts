@@ -17,6 +17,7 @@ export function deviceAdded(pool: Pool, spec: DeviceSpec): boolean {
   }
   device.memoryBytes = spec.memoryBytes;
   device.overlap = spec.overlap && pool.overlaps;
+  device.loadsSlowRuns = spec.loadsSlowRuns ?? false;
   device.instances = spec.instances ?? 1;
   device.present = true;
   pool.capacityVersion++;

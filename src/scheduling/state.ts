@@ -181,6 +181,8 @@ export class DeviceState {
   memoryBytes: number;
   /** The device can overlap loads with runs, and the policy uses it. */
   overlap: boolean;
+  /** A load takes from runs what it needs: none starts beside one, though runs start beside loads. */
+  loadsSlowRuns = false;
   /** How many runs of one model it can take side by side. */
   instances = 1;
   present = true;
@@ -243,9 +245,14 @@ export class DeviceState {
     return this.run === null && this.loaded === null && (this.load === null || this.overlap);
   }
 
-  /** A load could start: on a device that overlaps, beside a run too. */
+  /** Loads cost runs nothing. */
+  get loadsAreFree(): boolean {
+    return this.overlap && !this.loadsSlowRuns;
+  }
+
+  /** A load could start: where that costs runs nothing, beside a run too. */
   get canLoad(): boolean {
-    const isFree = this.load === null && this.loaded === null && (this.run === null || this.overlap);
+    const isFree = this.load === null && this.loaded === null && (this.run === null || this.loadsAreFree);
     return isFree && this.present && this.reservedBytes === 0;
   }
 

@@ -43,6 +43,8 @@ export interface DeviceSpec {
   readonly memoryBytes: number;
   /** True if a load may go on beside a run. Baseline policies never use it. */
   readonly overlap: boolean;
+  /** True if a load takes from runs what it needs, such as cores: `locality` then starts one only where no run goes on (default false). */
+  readonly loadsSlowRuns?: boolean;
   /** How many runs of one model it can take side by side, each in an instance of its own (default 1: none). */
   readonly instances?: number;
 }

@@ -23,7 +23,12 @@ export interface Chaos {
     readonly runMs: number;
     readonly keepAliveMs: number | null;
   }[];
-  readonly devices: readonly { readonly memory: number; readonly overlap: boolean; readonly instances: number }[];
+  readonly devices: readonly {
+    readonly memory: number;
+    readonly overlap: boolean;
+    readonly loadsSlowRuns?: boolean;
+    readonly instances: number;
+  }[];
   readonly steps: readonly { readonly gapMs: number; readonly mishap: Mishap }[];
   /** Which loads and runs fail, in order; all later ones go well. */
   readonly fates: readonly ('ok' | 'retry' | 'fail')[];
@@ -78,6 +83,7 @@ export const chaos: fc.Arbitrary<Chaos> = fc.record({
     fc.record({
       memory: fc.integer({ min: 6, max: 20 }),
       overlap: fc.boolean(),
+      loadsSlowRuns: fc.boolean(),
       instances: fc.integer({ min: 1, max: 4 }),
     }),
     { minLength: 1, maxLength: 4 },
@@ -111,6 +117,7 @@ export function playChaos(
       id: `d${index}`,
       memoryBytes: device.memory,
       overlap: device.overlap,
+      loadsSlowRuns: device.loadsSlowRuns ?? false,
       instances: device.instances,
     })),
     world.models.map(({ memory, loadMs, runMs, keepAliveMs }, index) => ({

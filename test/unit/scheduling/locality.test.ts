@@ -48,6 +48,28 @@ describe('locality by hand', () => {
     expect(machine.outcomes.get(2)!.startMs).toBeGreaterThanOrEqual(2150);
   });
 
+  it('starts no load beside a run where it would slow it, but runs beside loads', () => {
+    const slowed = { ...device(0), loadsSlowRuns: true };
+    const machine = machineOf([slowed], [model('a'), model('b')]);
+    machine.submitAt(0, { id: 0, model: 'a', bytes: 1 }); // load to 1000, run to 1100
+    machine.submitAt(1050, { id: 1, model: 'b', bytes: 1 }); // load 1100 to 2100
+    machine.submitAt(1500, { id: 2, model: 'a', bytes: 1 }); // runs beside that load
+    machine.run();
+    expect([0, 1, 2].map((id) => machine.outcomes.get(id)!.endMs)).toEqual([1100, 2200, 1600]);
+  });
+
+  it('loads in the end for who waits long, although others keep the device busy', () => {
+    const slowed = { ...device(0), loadsSlowRuns: true };
+    const machine = machineOf([slowed], [model('a'), model('b')]);
+    for (let id = 1; id <= 100; id++) machine.submitAt(id * 90, { id, model: 'a', bytes: 1 });
+    machine.submitAt(2_000, { id: 0, model: 'b', bytes: 1 });
+    machine.run();
+    const { startMs } = machine.outcomes.get(0)!;
+    // The queue of `a` ends after 10 s; once its head came 2.5 times load and run later the device loads, and runs `a` meanwhile.
+    expect(startMs).toBeGreaterThan(4_000);
+    expect(startMs).toBeLessThan(9_000);
+  });
+
   it('starts one load for many who ask, and binds nobody to it', () => {
     const machine = machineOf([device(0)], [model('a')]);
     for (let id = 0; id < 5; id++) machine.submitAt(id, { id, model: 'a', bytes: 1 });

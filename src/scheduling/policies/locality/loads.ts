@@ -196,7 +196,7 @@ export class Loads {
       if (before !== null && savedMs <= 0) return -Infinity;
       const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
       const crowding = spread * runMs * this.#worth.utilizationWithout(device, model);
-      const blocking = device.overlap ? 0 : demandBlocking * this.#blocking.costMs(device, loadMs, model);
+      const blocking = device.loadsAreFree ? 0 : demandBlocking * this.#blocking.costMs(device, loadMs, model);
       return savedMs + ahead - room.lossMs - crowding - blocking;
     });
   }
@@ -241,7 +241,7 @@ export class Loads {
       const horizonMs = this.#tuning.demandHorizon * model.loadMs;
       const choice = this.#choose(model, horizonMs, 0, (device, room) => {
         const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
-        const blocking = device.overlap ? 0 : this.#blocking.costMs(device, model.loadMs, model);
+        const blocking = device.loadsAreFree ? 0 : this.#blocking.costMs(device, model.loadMs, model);
         return model.loadMs + ahead - room.lossMs - blocking;
       });
       if (choice !== null) this.#load(choice, null, 'hint');
@@ -299,7 +299,7 @@ export class Loads {
   #lanesKept(devices: number): number {
     const { freeLanes, lanesPerUnheld } = this.#tuning;
     const most = freeLanes * devices;
-    if (this.#pool.devices[this.loadable.next(0)]?.overlap !== true) return most;
+    if (this.#pool.devices[this.loadable.next(0)]?.loadsAreFree !== true) return most;
     return Math.min(most, lanesPerUnheld * (this.#pool.models.size - this.held));
   }
 
@@ -335,7 +335,7 @@ export class Loads {
       if (room.lossMs > 0) return -Infinity;
       const ahead = horizonMs * (this.#worth.gain(model, device) - room.lossRate);
       const crowding = spread * expected * runMs * this.#worth.utilizationWithout(device, model);
-      const blocking = device.overlap ? 0 : replicaBlocking * this.#blocking.costMs(device, loadMs, model);
+      const blocking = device.loadsAreFree ? 0 : replicaBlocking * this.#blocking.costMs(device, loadMs, model);
       return ahead - replicaCost * loadMs - crowding - blocking;
     });
   }

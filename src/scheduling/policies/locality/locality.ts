@@ -303,8 +303,8 @@ class Locality implements PolicyInstance {
       this.#draining ??= { device, model };
       return this.#draining.device === device;
     }
-    // With overlap a lane of its own serves the oldest, unless the device was drained for it.
-    if (!device.canLoad || (device.overlap && !drains)) return false;
+    // Where loads are free a lane of its own serves the oldest, unless the device was drained for it.
+    if (!device.canLoad || (device.loadsAreFree && !drains)) return false;
     if (!this.#loads.loadFor(oldest, device)) return false;
     if (drains) this.#draining = null;
     if (device.overlap) this.#serve(device);
