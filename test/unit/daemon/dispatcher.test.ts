@@ -818,6 +818,14 @@ describe('runs side by side', () => {
     return runner.widenings.length > 0;
   }
 
+  /** Carries runs out until there are no more: then a load can begin. */
+  async function untilIdle(runner: FakeRunner): Promise<void> {
+    while (runner.runs.length > 0) {
+      runner.finishRun();
+      await settle();
+    }
+  }
+
   /** As `crowd`, with `waiting` requests and nothing carried out yet but the load. */
   async function queue(waiting: number, beforeLoad?: BeforeLoad) {
     const made = setUp(1, { policy: 'locality' }, beforeLoad, { threads: 2, memoryBytes: 4 * GB });
@@ -849,6 +857,7 @@ describe('runs side by side', () => {
     const { runner, dispatcher, addModel } = await queue(60);
     addModel('b', 0.5 * GB);
     expect(await untilWidened(runner, 60)).toBe(true);
+    await untilIdle(runner);
     for (let death = 0; death < 4; death++) {
       dispatcher.infer(request('b'), never).catch(() => undefined);
       await settle();
@@ -913,6 +922,7 @@ describe('runs side by side', () => {
   it('makes no more instances once they were given up', async () => {
     const { runner, dispatcher, addModel } = await queue(60);
     await untilWidened(runner, 60);
+    await untilIdle(runner);
     addModel('b', 3 * GB);
     const other = dispatcher.infer(request('b'), never);
     await settle();
@@ -922,10 +932,8 @@ describe('runs side by side', () => {
     await settle();
     expect(runner.widenings).toHaveLength(0);
     runner.finishLoad();
-    while (runner.runs.length > 0) {
-      runner.finishRun();
-      await settle();
-    }
+    await settle();
+    await untilIdle(runner);
     await expect(other).resolves.toMatchObject({ cache: 'miss' });
   });
 
@@ -937,16 +945,12 @@ describe('runs side by side', () => {
     const other = dispatcher.infer(request('b'), never);
     await settle();
     expect(runner.asked.at(-1)).toBe('run a in 1');
-    runner.finishRun();
-    runner.finishRun();
-    await settle();
+    await untilIdle(runner);
     expect(runner.asked).toContain('narrow a');
     expect(runner.asked.indexOf('narrow a')).toBeLessThan(runner.asked.indexOf('load b'));
     runner.finishLoad();
-    for (let i = 0; i < 10; i++) {
-      await settle();
-      runner.finishRun();
-    }
+    await settle();
+    await untilIdle(runner);
     await expect(other).resolves.toMatchObject({ cache: 'miss' });
     expect(await Promise.all(waiting)).toHaveLength(12);
   });
