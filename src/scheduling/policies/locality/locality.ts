@@ -16,8 +16,7 @@ import { type Switches, switchesWithout } from './mechanisms.ts';
 import { Outlook } from './outlook.ts';
 import { Popularity } from './popularity.ts';
 import { nextRun, shouldWiden } from './side-by-side.ts';
-import { TUNING } from './tuning.ts';
-import type { Tuning } from './tuning.ts';
+import { TUNING, type Tuning } from './tuning.ts';
 import { Worth } from './worth.ts';
 
 /** What a priority above or below normal is worth when a device chooses, in run times of its model. */
